@@ -1,0 +1,432 @@
+"""Everything that can be recorded of an execution: facts in the past tense, frozen per version.
+
+Rules of this file: an event says what happened so completely that `evolve` needs no judgement. A
+field is never removed or given another meaning; a new meaning is a new version. `step` is a name in
+the compiled program (a step's id, or a wrapper's path), `iteration` the loop numbers around it,
+outermost first. Times are milliseconds since the epoch, UTC. `undo` says that the attempt is one of
+the step's compensation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Iteration = tuple[int, ...]
+Settled = Literal["failed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something did not succeed: what users see as `error`.
+
+    Attributes:
+        code: Stable name, the engine's or the service's own.
+        message: For people.
+        details: Anything JSON.
+        outcome: `rejected`, `not_sent`, `unknown`, or `failed` when no call was involved.
+        step: Name of the step, or None when it was none.
+        iteration: Of that step.
+    """
+
+    code: str
+    message: str = ""
+    details: Any = None
+    outcome: str = "failed"
+    step: str | None = None
+    iteration: Iteration = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A value that is journaled elsewhere already: the workflow's input or a step's output.
+
+    Attributes:
+        path: `("input",)`, `("input", "traveller")`, `("steps", "hotel", "id")`.
+    """
+
+    path: tuple[str | int, ...]
+
+
+# --- the execution -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionStarted:
+    """The first event of every journal."""
+
+    execution_id: str
+    workflow: str
+    version: int
+    input: Any
+    timeout_at_ms: int | None = None
+    business_key: str | None = None
+    parent: str | None = None
+    root: str | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AbortDecided:
+    """Irrevocable: no new forward attempt starts. `cause` is `step`, `cancelled` or `timeout`."""
+
+    cause: str
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class FailureSuppressed:
+    """Something failed after the first cause was known."""
+
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationStarted:
+    """Everything has drained, or an operator asked for it: the execution is compensating."""
+
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCompleted:
+    """Every step that was reached succeeded. `output` None with `folded` means the last step's."""
+
+    output: Any = None
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFailed:
+    """Aborted under fail_fast; the entries are kept for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionCompensated:
+    """Aborted, and every effect that has a compensation is undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationFailed:
+    """Aborted, and at least one entry is not undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSuspended:
+    """Stopped for a person. `reason` is `operator`, `pivot_unknown`, `after_pivot`, `quarantine`."""
+
+    reason: str
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResumed:
+    """Goes on where it stood. `timeout_at_ms` is the timeout moved by the time it stood still."""
+
+    timeout_at_ms: int | None = None
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OverdueRaised:
+    """The timeout passed after a pivot: an alarm, nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutHeld:
+    """The timeout passed while a pivot was open; it acts if the pivot fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReceived:
+    """A payload joined the queue of its name."""
+
+    name: str
+    payload: Any = None
+
+
+# --- steps -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepScheduled:
+    """A call is to be made. Its entry in the compensation list begins here (rule 6).
+
+    `input` is the body as it will be sent, or a Reference. `entry` names the undo's
+    `service.method`, or is None.
+    """
+
+    step: str
+    iteration: Iteration
+    input: Any
+    entry: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A step that calls nothing began. `until_ms`: when a wait ends or a signal is given up."""
+
+    step: str
+    iteration: Iteration = ()
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchTaken:
+    """Which branch of an if (0 then, 1 else) or a switch (cases, then default); -1 for none."""
+
+    step: str
+    iteration: Iteration
+    branch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsTaken:
+    """The items of a foreach, evaluated once."""
+
+    step: str
+    iteration: Iteration
+    items: Any
+
+
+@dataclass(frozen=True, slots=True)
+class IterationStarted:
+    """A foreach went on to an item, or a repeat to a round."""
+
+    step: str
+    iteration: Iteration
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """Journaled before anything is sent (rule 31). A poll of an ongoing call repeats its number."""
+
+    step: str
+    iteration: Iteration
+    attempt: int
+    deadline_ms: int
+    undo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """An attempt ended without settling its step; the next one is due at `retry_at_ms`.
+
+    `counted` false: it does not use up the budget (rules 2 and 16). `silent_until_ms`: no answer
+    came, so the request may be on its way until then (rule 13). `lost` (rule 2): the process that
+    made it died.
+    """
+
+    step: str
+    iteration: Iteration
+    attempt: int
+    error: Failure
+    retry_at_ms: int
+    undo: bool = False
+    counted: bool = True
+    silent_until_ms: int | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOngoing:
+    """The service accepted and asks to be polled; given up at `until_ms`."""
+
+    step: str
+    iteration: Iteration
+    attempt: int
+    poll_at_ms: int
+    until_ms: int | None = None
+    undo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepSucceeded:
+    """Settled. `folded`: the output follows from the inner steps and is not repeated here."""
+
+    step: str
+    iteration: Iteration
+    output: Any = None
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """Settled `failed` or `unknown`. `silent_until_ms` as in AttemptEnded."""
+
+    step: str
+    iteration: Iteration
+    settled: Settled
+    error: Failure
+    silent_until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """Settled without being done: its `when` was false, or an abort came first."""
+
+    step: str
+    iteration: Iteration = ()
+
+
+# --- scopes ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RegionHalted:
+    """A failure stops one region (a try's body, handler or finally; a branch that others outlive).
+
+    `region` is the name of its block or branch.
+    """
+
+    region: str
+    iteration: Iteration
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeUndoing:
+    """The body of a try has drained; its entries are undone now."""
+
+    step: str
+    iteration: Iteration = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerTaken:
+    """A try goes on in its handler of that number."""
+
+    step: str
+    iteration: Iteration
+    handler: int
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class FinallyStarted:
+    """A try goes on in its finally; `error` travels outward afterwards, if any.
+
+    `outcome` is what the try settles as then: `succeeded`, `failed` or `unknown`.
+    """
+
+    step: str
+    iteration: Iteration
+    error: Failure | None = None
+
+
+# --- undo --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UndoScheduled:
+    """An entry's turn has come. `input` is the body, resolved once; `snapshot`: it is the one of
+    rule 9, which follows from the journal and is not repeated. Nothing is sent before
+    `not_before_ms` (rule 13)."""
+
+    step: str
+    iteration: Iteration
+    input: Any = None
+    snapshot: bool = False
+    not_before_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoDone:
+    """The effect is undone, or there was none to undo."""
+
+    step: str
+    iteration: Iteration
+
+
+@dataclass(frozen=True, slots=True)
+class UndoFailed:
+    """The entry failed for good."""
+
+    step: str
+    iteration: Iteration
+    error: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class UndoSkipped:
+    """The entry's `when` was false."""
+
+    step: str
+    iteration: Iteration
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRearmed:
+    """An operator has a failed or halted entry tried again."""
+
+    step: str
+    iteration: Iteration
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryResolved:
+    """An operator declares an entry undone by other means."""
+
+    step: str
+    iteration: Iteration
+    note: str
+    by: str = ""
+
+
+Event = (
+    ExecutionStarted
+    | AbortDecided
+    | FailureSuppressed
+    | CompensationStarted
+    | ExecutionCompleted
+    | ExecutionFailed
+    | ExecutionCompensated
+    | CompensationFailed
+    | ExecutionSuspended
+    | ExecutionResumed
+    | OverdueRaised
+    | TimeoutHeld
+    | SignalReceived
+    | StepScheduled
+    | StepStarted
+    | BranchTaken
+    | ItemsTaken
+    | IterationStarted
+    | AttemptStarted
+    | AttemptEnded
+    | AttemptOngoing
+    | StepSucceeded
+    | StepFailed
+    | StepSkipped
+    | RegionHalted
+    | ScopeUndoing
+    | HandlerTaken
+    | FinallyStarted
+    | UndoScheduled
+    | UndoDone
+    | UndoFailed
+    | UndoSkipped
+    | EntryRearmed
+    | EntryResolved
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One append: the events that one input caused.
+
+    Attributes:
+        at_ms: When the input was judged.
+        events: In order.
+        more: The core stopped at a record's limit and goes on by itself in the next one.
+    """
+
+    at_ms: int
+    events: tuple[Event, ...]
+    more: bool = False

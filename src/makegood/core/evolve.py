@@ -1,0 +1,552 @@
+"""Apply a recorded fact. Total and free of choices: replay must not fail.
+
+What an event of a given version does here is frozen once released; golden files pin it. The state is
+changed in place: its execution owns it, and a copy of ten thousand outputs for each step would cost
+more than the step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from makegood.core import events as ev
+from makegood.core.lookup import folded_output, follow, last_output
+from makegood.core.program import Kind, Node, Program
+from makegood.core.state import ROOT, SETTLED, Forward, Instance, Key, State, Track
+
+
+def fold(program: Program, records: list[ev.Record], state: State | None = None) -> State:
+    """The state after a journal, or after more of it."""
+    state = state or State(program)
+    for record in records:
+        apply_record(state, record)
+    state.touched.clear()
+    return state
+
+
+def apply_record(state: State, record: ev.Record) -> None:
+    """Fold one record."""
+    for event in record.events:
+        evolve(state, event, record.at_ms)
+    close_record(state, record.more)
+
+
+def close_record(state: State, more: bool) -> None:
+    """The record ends here: unless the core had more to do, its agenda is done with."""
+    state.records += 1
+    state.more = more
+    if not more:
+        state.agenda.clear()
+
+
+def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat table
+    """Change the state by one event that was recorded at that time.
+
+    The order of the cases is by frequency: a match tries them one after another.
+    """
+    state.events += 1
+    match event:
+        case ev.StepSucceeded():
+            _step_succeeded(state, event, at_ms)
+        case ev.StepScheduled():
+            _step_scheduled(state, event, at_ms)
+        case ev.AttemptStarted():
+            _attempt_started(state, event)
+        case ev.StepStarted():
+            _step_started(state, event, at_ms)
+        case ev.BranchTaken():
+            _of(state, event).branch = event.branch
+        case ev.IterationStarted():
+            instance = _of(state, event)
+            instance.started = event.number + 1
+            state.agenda[instance.key] = None
+        case ev.ItemsTaken():
+            _of(state, event).items = _value(state, event, event.items)
+        case ev.StepFailed():
+            _step_failed(state, event, at_ms)
+        case ev.StepSkipped():
+            _settle(state, _begin(state, event.step, event.iteration, at_ms), "skipped", at_ms)
+        case ev.AttemptEnded():
+            _attempt_ended(state, event, at_ms)
+        case ev.AttemptOngoing():
+            _attempt_ongoing(state, event, at_ms)
+        case ev.ExecutionStarted():
+            _execution_started(state, event, at_ms)
+        case ev.ExecutionCompleted():
+            output = last_output(state, state.program.nodes[0], ()) if event.folded else event.output
+            state.output = output
+            _end(state, "completed", at_ms)
+        case ev.AbortDecided():
+            _abort(state, event)
+        case ev.FailureSuppressed():
+            state.suppressed.append(event.error)
+        case ev.CompensationStarted():
+            _compensation_started(state, at_ms)
+        case ev.UndoScheduled():
+            _undo_scheduled(state, event, at_ms)
+        case ev.UndoDone():
+            _undo_settled(state, _of(state, event), "done")
+        case ev.UndoSkipped():
+            _undo_settled(state, _of(state, event), "skipped")
+        case ev.UndoFailed():
+            instance = _of(state, event)
+            instance.undo_error = event.error
+            _undo_settled(state, instance, "failed")
+        case ev.ExecutionCompensated():
+            _end(state, "compensated", at_ms)
+        case ev.ExecutionFailed():
+            _close(state, ROOT, at_ms)
+            _end(state, "failed", at_ms)
+        case ev.CompensationFailed():
+            _compensation_failed(state, at_ms)
+        case ev.RegionHalted():
+            node = state.program.node(event.region)
+            region = (node.index, event.iteration)
+            state.halted[region] = event.error
+            state.agenda[region] = None
+            _try_phase(state, node, event.iteration, "halting")
+        case ev.ScopeUndoing():
+            _scope_undoing(state, _of(state, event), at_ms)
+        case ev.HandlerTaken():
+            _handler_taken(state, _of(state, event), event, at_ms)
+        case ev.FinallyStarted():
+            _finally_started(state, _of(state, event), event, at_ms)
+        case ev.SignalReceived():
+            state.mailbox.setdefault(event.name, []).append(event.payload)
+        case ev.EntryRearmed():
+            _entry_rearmed(state, _of(state, event))
+        case ev.EntryResolved():
+            instance = _of(state, event)
+            instance.note = event.note
+            _undo_settled(state, instance, "done")
+        case ev.ExecutionSuspended():
+            _suspended(state, event, at_ms)
+        case ev.ExecutionResumed():
+            _resumed(state, event)
+        case ev.OverdueRaised():
+            state.overdue = True
+            state.timers.clear(TIMEOUT)
+        case ev.TimeoutHeld():
+            state.timeout_held = True
+            state.timers.clear(TIMEOUT)
+        case _:
+            assert_never(event)
+
+
+TIMEOUT = ("timeout",)
+
+
+# --- the execution -----------------------------------------------------------------------------
+
+
+def _execution_started(state: State, event: ev.ExecutionStarted, at_ms: int) -> None:
+    state.execution_id = event.execution_id
+    state.workflow = event.workflow
+    state.version = event.version
+    state.input = event.input
+    state.business_key = event.business_key
+    state.parent = event.parent
+    state.root = event.root
+    state.depth = event.depth
+    state.started_at_ms = at_ms
+    state.timeout_at_ms = event.timeout_at_ms
+    if event.timeout_at_ms is not None:
+        state.timers.set(TIMEOUT, event.timeout_at_ms)
+    state.agenda[ROOT] = None
+
+
+def _abort(state: State, event: ev.AbortDecided) -> None:
+    state.phase = "halting"
+    state.cause = event.cause
+    state.error = event.error
+    state.halted[ROOT] = event.error
+    state.agenda[ROOT] = None
+    state.timers.clear(TIMEOUT)
+
+
+def _end(state: State, status: Any, at_ms: int) -> None:
+    state.status = status
+    state.phase = None
+    state.ended_at_ms = at_ms
+    state.timers.clear(TIMEOUT)
+
+
+def _suspended(state: State, event: ev.ExecutionSuspended, at_ms: int) -> None:
+    state.resume_status = state.status
+    state.status = "suspended"
+    state.suspended_at_ms = at_ms
+    state.suspended_reason = event.reason
+
+
+def _resumed(state: State, event: ev.ExecutionResumed) -> None:
+    state.status = state.resume_status
+    state.suspended_at_ms = None
+    state.suspended_reason = None
+    if event.timeout_at_ms is not None:
+        state.timeout_at_ms = event.timeout_at_ms
+        state.timers.set(TIMEOUT, event.timeout_at_ms)
+    state.touched.extend(state.ready)
+
+
+# --- steps -------------------------------------------------------------------------------------
+
+
+def _of(state: State, event: Any) -> Instance:
+    return state.instances[(state.program.index[event.step], event.iteration)]
+
+
+def _begin(state: State, step: str, iteration: ev.Iteration, at_ms: int) -> Instance:
+    """The instance, alive; it may be there already."""
+    key = (state.program.index[step], iteration)
+    instance = state.instances.get(key)
+    if instance is not None:
+        return instance
+    instance = Instance(key[0], iteration, "running", started_at_ms=at_ms, began_at=state.settled)
+    state.instances[key] = instance
+    state.live[key] = None
+    node = state.program.nodes[key[0]]
+    if node.is_leaf:
+        for region in state.regions_around(node, iteration):
+            state.leaves[region] = state.leaves.get(region, 0) + 1
+    return instance
+
+
+def _value(state: State, event: Any, value: Any) -> Any:
+    """The value itself, or what a reference leads to."""
+    if isinstance(value, ev.Reference):
+        return follow(state, state.program.node(event.step), event.iteration, value.path)
+    return value
+
+
+def _step_scheduled(state: State, event: ev.StepScheduled, at_ms: int) -> None:
+    instance = _begin(state, event.step, event.iteration, at_ms)
+    instance.input = _value(state, event, event.input)
+    if event.entry is not None:
+        instance.compensation = "armed"
+    instance.call = Track(since_ms=at_ms, due_ms=at_ms)
+    _make_ready(state, instance.key, undo=False)
+
+
+def _step_started(state: State, event: ev.StepStarted, at_ms: int) -> None:
+    instance = _begin(state, event.step, event.iteration, at_ms)
+    node = state.program.nodes[instance.node]
+    if not node.is_leaf:
+        state.agenda[instance.key] = None
+    if event.until_ms is not None:
+        instance.until_ms = event.until_ms
+        state.timers.set(("wait", instance.key), event.until_ms)
+    if node.kind is Kind.SIGNAL:
+        state.waiting.setdefault(node.step.signal, []).append(instance.key)  # type: ignore[union-attr]
+
+
+def _step_succeeded(state: State, event: ev.StepSucceeded, at_ms: int) -> None:
+    instance = _begin(state, event.step, event.iteration, at_ms)
+    node = state.program.nodes[instance.node]
+    if node.kind is Kind.SIGNAL:
+        _signal_taken(state, node)
+    instance.output = folded_output(state, node, instance) if event.folded else event.output
+    if node.kind is Kind.CALL and node.call.pivot:
+        state.pivoted = True
+    _settle(state, instance, "succeeded", at_ms)
+
+
+def _signal_taken(state: State, node: Node) -> None:
+    queue = state.mailbox.get(node.step.signal)  # type: ignore[union-attr]
+    if queue:
+        queue.pop(0)
+
+
+def _step_failed(state: State, event: ev.StepFailed, at_ms: int) -> None:
+    instance = _begin(state, event.step, event.iteration, at_ms)
+    instance.error = event.error
+    track = instance.call
+    if track is not None:
+        track.error = event.error
+        _silent(track, event.silent_until_ms)
+    node = state.program.nodes[instance.node]
+    if node.kind is Kind.TRY:
+        _close_parts(state, node, instance, at_ms)
+    elif not node.is_leaf and node.region == node.index:
+        _close(state, (node.region, event.iteration), at_ms, but=instance.key)
+    _settle(state, instance, event.settled, at_ms)
+
+
+def _settle(state: State, instance: Instance, forward: Forward, at_ms: int) -> None:
+    key = instance.key
+    node = state.program.nodes[instance.node]
+    _retire(state, instance, node, forward, at_ms)
+    state.settled += 1
+    instance.settled_at = state.settled
+    state.agenda[key] = None
+    if instance.compensation == "armed":
+        _settle_entry(state, instance, node, forward)
+    if node.parent > 0:
+        _tell_parent(state, instance, node)
+
+
+def _retire(state: State, instance: Instance, node: Node, forward: Forward, at_ms: int) -> None:
+    """It is no longer alive; nothing of it is outstanding."""
+    key = instance.key
+    instance.forward = forward
+    instance.ended_at_ms = at_ms
+    was_live = key in state.live
+    state.live.pop(key, None)
+    if was_live and node.is_leaf:
+        for region in state.regions_around(node, instance.iteration):
+            state.leaves[region] -= 1
+    track = instance.call
+    if track is not None:
+        _rest(state, key, track, undo=False)
+    elif instance.until_ms is not None:
+        state.timers.clear(("wait", key))
+    if node.kind is Kind.SIGNAL:
+        waiting = state.waiting.get(node.step.signal, [])  # type: ignore[union-attr]
+        if key in waiting:
+            waiting.remove(key)
+
+
+def _settle_entry(state: State, instance: Instance, node: Node, forward: Forward) -> None:
+    keeps = forward == "failed" and node.kind is Kind.CALL and node.call.compensate_on_failure
+    if forward in {"succeeded", "unknown"} or keeps:
+        state.entries.append(instance.key)
+    else:
+        instance.compensation = "none"
+
+
+def _tell_parent(state: State, instance: Instance, node: Node) -> None:
+    """A parallel counts its branches, a foreach its iterations."""
+    parent = state.program.nodes[node.parent]
+    if parent.kind is Kind.BLOCK:
+        if node.next >= 0:
+            return
+        parent = state.program.nodes[parent.parent] if parent.parent >= 0 else parent
+    if parent.kind is Kind.PARALLEL or parent.kind is Kind.FOREACH:
+        around = state.instances[(parent.index, instance.iteration[: parent.depth])]
+        around.done += 1
+        if instance.error is not None:
+            around.caught = around.caught or instance.error
+
+
+# --- attempts ----------------------------------------------------------------------------------
+
+
+def _make_ready(state: State, key: Key, *, undo: bool) -> None:
+    state.ready[(key, undo)] = None
+    state.touched.append((key, undo))
+
+
+def _rest(state: State, key: Key, track: Track, *, undo: bool) -> None:
+    """Nothing of the track is outstanding for now."""
+    state.open.pop((key, undo), None)
+    state.ready.pop((key, undo), None)
+    if track.due_ms is not None:
+        state.timers.clear(("due", key, undo))
+        track.due_ms = None
+    if track.until_ms is not None:
+        state.timers.clear(("until", key, undo))
+        track.until_ms = None
+    track.open_until = None
+
+
+def _attempt_started(state: State, event: ev.AttemptStarted) -> None:
+    instance = _of(state, event)
+    key, track = instance.key, instance.track(event.undo)
+    track.attempts = event.attempt
+    track.open_until = event.deadline_ms
+    if track.due_ms is not None:
+        track.due_ms = None
+        state.timers.clear(("due", key, event.undo))
+    state.ready.pop((key, event.undo), None)
+    state.open[(key, event.undo)] = None
+    state.touched.append((key, event.undo))
+
+
+def _attempt_ended(state: State, event: ev.AttemptEnded, at_ms: int) -> None:
+    instance = _of(state, event)
+    track = instance.track(event.undo)
+    _rest(state, instance.key, track, undo=event.undo)
+    track.ongoing = False
+    track.error = event.error
+    track.unknown = track.unknown or event.error.outcome == "unknown"
+    track.counted += event.counted
+    track.lost += event.lost
+    _silent(track, event.silent_until_ms)
+    _due(state, instance.key, track, event.retry_at_ms, at_ms, undo=event.undo)
+
+
+def _attempt_ongoing(state: State, event: ev.AttemptOngoing, at_ms: int) -> None:
+    instance = _of(state, event)
+    track = instance.track(event.undo)
+    _rest(state, instance.key, track, undo=event.undo)
+    track.ongoing = True
+    track.until_ms = event.until_ms
+    if event.until_ms is not None:
+        state.timers.set(("until", instance.key, event.undo), event.until_ms)
+    _due(state, instance.key, track, event.poll_at_ms, at_ms, undo=event.undo)
+
+
+def _due(state: State, key: Key, track: Track, due_ms: int, at_ms: int, *, undo: bool) -> None:
+    track.due_ms = due_ms
+    if due_ms <= at_ms:
+        _make_ready(state, key, undo=undo)
+    else:
+        state.timers.set(("due", key, undo), due_ms)
+
+
+def _silent(track: Track, until_ms: int | None) -> None:
+    if until_ms is not None:
+        track.silent_until_ms = max(until_ms, track.silent_until_ms or 0)
+
+
+# --- scopes ------------------------------------------------------------------------------------
+
+
+def _try_phase(state: State, part: Node, iteration: ev.Iteration, phase: str) -> None:
+    parent = state.program.nodes[part.parent]
+    if parent.kind is Kind.TRY and part.index == parent.children[0]:
+        state.instances[(parent.index, iteration)].phase = phase
+
+
+def _close(state: State, region: Key, at_ms: int, but: Key | None = None) -> None:
+    """The region has drained: what has steps inside and never settled is done with."""
+    scope, iteration = region
+    cause = state.halted.get(region)
+    for key in [key for key in state.live if key != but]:
+        inside = state.program.inside(key[0], scope) and key[1][: len(iteration)] == iteration
+        if inside and not state.program.nodes[key[0]].is_leaf:
+            instance = state.instances[key]
+            failed = _caused_inside(state, key, cause)
+            instance.error = cause if failed else None
+            _retire(state, instance, state.program.nodes[key[0]], "failed" if failed else "skipped", at_ms)
+
+
+def _caused_inside(state: State, key: Key, cause: ev.Failure | None) -> bool:
+    if cause is None or cause.step is None:
+        return False
+    return state.program.inside(state.program.index[cause.step], key[0]) and cause.iteration[: len(key[1])] == key[1]
+
+
+def _close_parts(state: State, node: Node, instance: Instance, at_ms: int) -> None:
+    for part in (*node.children, node.finally_):
+        if part >= 0 and (part, instance.iteration) in state.halted:
+            _close(state, (part, instance.iteration), at_ms)
+
+
+def _scope_undoing(state: State, instance: Instance, at_ms: int) -> None:
+    node = state.program.nodes[instance.node]
+    body = (node.children[0], instance.iteration)
+    instance.phase = "undoing"
+    _close(state, body, at_ms)
+    state.queues[body] = _entries_inside(state, body, instance.began_at)
+    state.agenda[body] = None
+
+
+def _entries_inside(state: State, region: Key, since: int) -> list[Key]:
+    """The armed entries of a scope, in the order of settling, marked as pending."""
+    scope, iteration = region
+    found: list[Key] = []
+    for key in reversed(state.entries):
+        instance = state.instances[key]
+        if instance.settled_at <= since:
+            break
+        inside = state.program.inside(key[0], scope) and key[1][: len(iteration)] == iteration
+        if inside and instance.compensation in {"armed", "pending"}:
+            instance.compensation = "pending"
+            found.append(key)
+    found.reverse()
+    return found
+
+
+def _handler_taken(state: State, instance: Instance, event: ev.HandlerTaken, at_ms: int) -> None:
+    node = state.program.nodes[instance.node]
+    _close(state, (node.children[0], instance.iteration), at_ms)
+    state.queues.pop((node.children[0], instance.iteration), None)
+    instance.phase = "handling"
+    instance.branch = event.handler + 1
+    instance.caught = event.error
+    state.agenda[instance.key] = None
+
+
+def _finally_started(state: State, instance: Instance, event: ev.FinallyStarted, at_ms: int) -> None:
+    node = state.program.nodes[instance.node]
+    _close_parts(state, node, instance, at_ms)
+    instance.phase = "finally"
+    instance.travelling = event.error
+    state.agenda[instance.key] = None
+
+
+# --- undo --------------------------------------------------------------------------------------
+
+
+def _compensation_started(state: State, at_ms: int) -> None:
+    if state.status == "running":
+        _close(state, ROOT, at_ms)
+    state.status = "compensating"
+    state.phase = None
+    state.ended_at_ms = None
+    state.queues.clear()
+    state.queues[ROOT] = _entries_inside(state, ROOT, 0)
+    state.agenda[ROOT] = None
+
+
+def _undo_scheduled(state: State, event: ev.UndoScheduled, at_ms: int) -> None:
+    instance = _of(state, event)
+    _leave_queues(state, instance)
+    instance.compensation = "running"
+    instance.undo_input = event.input
+    instance.undo_snapshot = event.snapshot
+    if instance.undo is None:
+        instance.undo = Track(since_ms=at_ms)
+    node = state.program.nodes[instance.node]
+    for region in state.regions_around(node, instance.iteration):
+        state.undoing[region] = state.undoing.get(region, 0) + 1
+    _due(state, instance.key, instance.undo, max(at_ms, event.not_before_ms or 0), at_ms, undo=True)
+
+
+def _undo_settled(state: State, instance: Instance, status: Any) -> None:
+    if instance.compensation == "running":
+        node = state.program.nodes[instance.node]
+        for region in state.regions_around(node, instance.iteration):
+            state.undoing[region] -= 1
+        _rest(state, instance.key, instance.track(undo=True), undo=True)
+    else:
+        _leave_queues(state, instance)
+    instance.compensation = status
+    for region in state.regions_around(state.program.nodes[instance.node], instance.iteration):
+        if region in state.queues:
+            state.agenda[region] = None
+
+
+def _leave_queues(state: State, instance: Instance) -> None:
+    key = instance.key
+    for region in state.regions_around(state.program.nodes[instance.node], instance.iteration):
+        queue = state.queues.get(region)
+        if not queue:
+            continue
+        if queue[-1] == key:
+            queue.pop()
+        elif key in queue:
+            queue.remove(key)
+
+
+def _compensation_failed(state: State, at_ms: int) -> None:
+    for key in state.queues.get(ROOT, ()):
+        state.instances[key].compensation = "armed"
+    state.queues.clear()
+    _end(state, "compensation_failed", at_ms)
+
+
+def _entry_rearmed(state: State, instance: Instance) -> None:
+    instance.compensation = "pending"
+    instance.undo_error = None
+    if instance.undo is not None:
+        instance.undo.counted = 0
+        instance.undo.lost = 0
+    queue = state.queues.setdefault(ROOT, [])
+    queue.append(instance.key)
+    queue.sort(key=lambda key: state.instances[key].settled_at)
+
+
+def is_settled(instance: Instance | None) -> bool:
+    """Whether the step has settled."""
+    return instance is not None and instance.forward in SETTLED

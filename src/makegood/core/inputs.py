@@ -1,0 +1,134 @@
+"""What can be put before the core: news from services, time, callers and operators. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from makegood.core.outcome import Reply
+from makegood.core.state import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on where the last record stopped at a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A place is held for the next request of a call or undo.
+
+    Attributes:
+        timeout_ms: The service's own bound of an attempt, or None.
+    """
+
+    key: Key
+    undo: bool
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """A request came to an end. `strict`: the service is declared strict_idempotent (rule 3)."""
+
+    key: Key
+    undo: bool
+    attempt: int
+    reply: Reply
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No request could be made at all: there is no such service, or none was well for too long."""
+
+    key: Key
+    undo: bool
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class TimeReached:
+    """Some moment that the state waits for may have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """This process goes on with an execution of another: what was open is lost (rule 2)."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal for the execution."""
+
+    name: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop, and undo according to the strategy (rule 29)."""
+
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """An operator stops the execution for a while. `reason` `quarantine` comes from the engine."""
+
+    by: str = ""
+    note: str = ""
+    reason: str = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """An operator lets it go on."""
+
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An operator has the failed entries tried again (rule 19)."""
+
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """An operator declares an entry undone by other means (rule 19). `step` is an instance name."""
+
+    step: str
+    note: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compensate:
+    """An operator has a failed execution undone after all (rule 14)."""
+
+    by: str = ""
+    note: str = ""
+
+
+Input = (
+    Continue
+    | Granted
+    | Replied
+    | Unreachable
+    | TimeReached
+    | TakeOver
+    | Signal
+    | Cancel
+    | Suspend
+    | Resume
+    | Retry
+    | Resolve
+    | Compensate
+)

@@ -1,0 +1,110 @@
+"""The operator's hand: cancel, suspend, resume, and the repair of a compensation (rules 14, 19, 26, 29).
+
+Every action is journaled with who and why, or refused with the state it met; a refusal changes nothing.
+"""
+
+from __future__ import annotations
+
+from makegood.core import events as ev
+from makegood.core.events import Failure
+from makegood.core.failing import abort
+from makegood.core.inputs import Cancel, Compensate, Resolve, Resume, Retry, Suspend
+from makegood.core.judgement import Judgement
+from makegood.core.program import Kind
+from makegood.core.signals import hand_out
+from makegood.core.state import State
+from makegood.errors import NotFound, Refused, nearest
+
+
+def cancel(j: Judgement, news: Cancel) -> None:
+    """Abort; idempotent until the end (rule 29)."""
+    state = j.state
+    if state.ended:
+        raise _refused(state, "cancelled")
+    if state.pivoted:
+        raise _refused(state, "cancelled: it has passed its point of no return", code="pivoted")
+    if pivot_open(state):
+        raise _refused(state, "cancelled while its pivot is under way", code="pivot_open")
+    if state.status == "compensating" or state.phase == "halting":
+        return
+    if state.status == "suspended":
+        j.emit(ev.ExecutionResumed(by=news.by, note="cancelled while suspended"))
+    abort(j, "cancelled", Failure("cancelled", news.note or "cancelled by an operator", {"by": news.by} if news.by else None))
+
+
+def pivot_open(state: State) -> bool:
+    """Whether a pivot's first attempt is journaled and the pivot has not settled."""
+    for key in state.live:
+        node = state.node(key)
+        track = state.instances[key].call
+        if node.kind is Kind.CALL and node.call.pivot and track is not None and track.attempts:
+            return True
+    return False
+
+
+def suspend(j: Judgement, news: Suspend) -> None:
+    """Stop for a person; idempotent."""
+    state = j.state
+    if state.ended:
+        raise _refused(state, "suspended")
+    if state.status == "suspended":
+        return
+    if state.status == "compensating" and news.reason == "operator":
+        raise _refused(state, "suspended: nothing stops a compensation by hand")
+    j.emit(ev.ExecutionSuspended(news.reason, news.by, news.note))
+
+
+def resume(j: Judgement, news: Resume) -> None:
+    """Let it go on; the timeout has stood still meanwhile. Idempotent."""
+    state = j.state
+    if state.ended:
+        raise _refused(state, "resumed")
+    if state.status != "suspended":
+        return
+    timeout_at_ms = state.timeout_at_ms
+    if timeout_at_ms is not None and state.suspended_at_ms is not None:
+        timeout_at_ms += max(0, j.now_ms - state.suspended_at_ms)
+    forward = state.resume_status == "running" and not state.halted
+    j.emit(ev.ExecutionResumed(timeout_at_ms if forward else None, news.by, news.note))
+    for name in list(state.waiting):
+        hand_out(j, name)
+
+
+def compensate(j: Judgement, news: Compensate) -> None:
+    """Have a failed execution undone after all; idempotent while that goes on."""
+    state = j.state
+    if state.status in {"compensating", "compensated"}:
+        return
+    if state.status != "failed":
+        raise _refused(state, "compensated; only a failed execution can be")
+    j.emit(ev.CompensationStarted(news.by, news.note))
+
+
+def retry(j: Judgement, news: Retry) -> None:
+    """Have the entries that failed, or that were left, tried again; idempotent while that goes on."""
+    state = j.state
+    if state.status == "compensating":
+        return
+    if state.status != "compensation_failed":
+        raise _refused(state, "retried; only one that ended compensation_failed can be")
+    j.emit(ev.CompensationStarted(news.by, news.note))
+    for key in list(state.entries):
+        if state.instances[key].compensation == "failed":
+            j.emit(ev.EntryRearmed(state.node(key).name, key[1], news.by, news.note))
+
+
+def resolve(j: Judgement, news: Resolve) -> None:
+    """Declare one failed or left entry undone by other means."""
+    state = j.state
+    if state.status != "compensation_failed":
+        raise _refused(state, "resolved; only one that ended compensation_failed can be")
+    names = {state.name(key): key for key in state.entries if state.instances[key].compensation in {"failed", "armed"}}
+    key = names.get(news.step)
+    if key is None:
+        raise NotFound(f"no entry {news.step!r} of execution {state.execution_id} is left.{nearest(news.step, names)}")
+    j.emit(ev.CompensationStarted(news.by, news.note))
+    j.emit(ev.EntryResolved(state.node(key).name, key[1], news.note, news.by))
+
+
+def _refused(state: State, what: str, code: str = "refused") -> Refused:
+    return Refused(f"execution {state.execution_id} is {state.status} and cannot be {what}", code=code, status=state.status)

@@ -1,0 +1,84 @@
+"""What the engine has to do for an execution, from its state alone.
+
+`outstanding` asks the whole state: recovery is load, fold, and this; there is no second path.
+`newly_outstanding` asks only what changed since the last look, for the hot path. Both read the same
+tables, and a property test holds them to each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from makegood.core.state import Key, State
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A call or undo wants a request to be made: find a place for it, and say `Granted`."""
+
+    key: Key
+    undo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The core stopped at a record's limit: say `Continue`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A request is journaled as started: send it, and say what it `Replied`."""
+
+    key: Key
+    undo: bool
+    attempt: int
+
+
+Command = Dispatch | Send | GoOn
+
+
+def outstanding(state: State) -> list[Command]:
+    """Everything that is to be done now."""
+    if not _moves(state):
+        return [*_sends(state)]
+    more = [GoOn()] if state.more else []
+    return [*more, *(Dispatch(key, undo) for key, undo in state.ready), *_sends(state)]
+
+
+def newly_outstanding(state: State) -> list[Command]:
+    """What is to be done since the last look. The engine alone asks, once after each judgement."""
+    touched = state.touched
+    if not touched and not state.more:
+        return []
+    state.touched = []
+    moves = _moves(state)
+    commands: list[Command] = [GoOn()] if state.more and moves else []
+    for key, undo in touched:
+        if (key, undo) in state.open:
+            commands.append(Send(key, undo, state.instances[key].track(undo).attempts))
+        elif moves and (key, undo) in state.ready:
+            commands.append(Dispatch(key, undo))
+    return commands
+
+
+def ripen(state: State, now_ms: int) -> None:
+    """Requests whose moment has come want to be made now. A hint: `due_ms` in the state says it."""
+    for wish in state.timers.due(now_ms):
+        if isinstance(wish, tuple) and wish[0] == "due":
+            _, key, undo = wish
+            state.timers.clear(wish)
+            state.ready[(key, undo)] = None
+            state.touched.append((key, undo))
+
+
+def next_moment_ms(state: State) -> int | None:
+    """When the execution wants to be looked at again; None when only news can move it."""
+    return state.timers.next_ms() if _moves(state) else None
+
+
+def _moves(state: State) -> bool:
+    return state.status == "running" or state.status == "compensating"
+
+
+def _sends(state: State) -> list[Send]:
+    return [Send(key, undo, state.instances[key].track(undo).attempts) for key, undo in state.open]

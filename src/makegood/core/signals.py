@@ -1,0 +1,40 @@
+"""Signals: each name is a queue, each waiting step takes the oldest, early ones are kept."""
+
+from __future__ import annotations
+
+from makegood.core import events as ev
+from makegood.core.inputs import Signal
+from makegood.core.judgement import Judgement
+from makegood.errors import InputError, Refused, nearest
+from makegood.model import SignalStep
+
+
+def signal(j: Judgement, news: Signal) -> None:
+    """Keep the payload, or hand it to the step that has waited longest.
+
+    Raises:
+        Refused: The execution has ended, or keeps too many signals already.
+        InputError: No step of the definition waits for that name.
+    """
+    state = j.state
+    if state.ended:
+        raise Refused(f"execution {state.execution_id} has ended {state.status}; it takes no signals", status=state.status)
+    known = {node.step.signal for node in j.program.nodes if isinstance(node.step, SignalStep)}
+    if news.name not in known:
+        raise InputError(
+            f"no step of workflow {state.workflow!r} waits for a signal {news.name!r}.{nearest(news.name, known)}"
+        )
+    limit = j.settings.limits.signals_waiting
+    if sum(len(queue) for queue in state.mailbox.values()) >= limit:
+        raise Refused(f"{limit} signals wait already; no more are kept", code="too_many_signals", status=state.status)
+    j.emit(ev.SignalReceived(news.name, news.payload))
+    if state.status == "running":
+        hand_out(j, news.name)
+
+
+def hand_out(j: Judgement, name: str) -> None:
+    """Give kept signals of a name to the steps that wait for it, both oldest first."""
+    state = j.state
+    while state.waiting.get(name) and state.mailbox.get(name):
+        key = state.waiting[name][0]
+        j.emit(ev.StepSucceeded(state.node(key).name, key[1], state.mailbox[name][0]))

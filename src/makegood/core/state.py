@@ -1,0 +1,238 @@
+"""What is known of one execution: the fold of its journal. Owned by exactly one execution.
+
+`evolve` alone writes here; everybody else reads. Nothing in it may depend on anything but the
+events: two folds of one journal are equal (`same_as`).
+
+`agenda` lists instances after or inside which something may have to start. It is a hint: judging
+one of them twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from makegood.core.events import Failure, Iteration
+from makegood.core.program import Node, Program
+from makegood.core.timers import Timers
+
+Key = tuple[int, Iteration]
+"""A step instance, or a region of it: the node's index and the iteration."""
+
+Forward = Literal["pending", "running", "succeeded", "failed", "unknown", "skipped"]
+UndoStatus = Literal["none", "armed", "pending", "running", "done", "failed", "skipped"]
+Status = Literal[
+    "running", "suspended", "compensating", "completed", "failed", "compensated", "compensation_failed"
+]
+
+ENDS: frozenset[str] = frozenset({"completed", "failed", "compensated", "compensation_failed"})
+SETTLED: frozenset[str] = frozenset({"succeeded", "failed", "unknown", "skipped"})
+ROOT: Key = (0, ())
+
+
+@dataclass(slots=True)
+class Track:
+    """The attempts of one call, forward or undo.
+
+    Attributes:
+        attempts: The number of the last attempt.
+        counted: Attempts that used up the budget.
+        lost: Attempts whose process died.
+        open_until: Deadline of the request that is under way, or None.
+        due_ms: When the next request is due while none is under way, or None. `ready` and the
+            timers follow from it.
+        ongoing: Whether the service accepted and is being polled.
+        until_ms: When an ongoing call is given up.
+        unknown: Whether some attempt came to `unknown`.
+        silent_until_ms: Until when a request without an answer may still be on its way.
+        error: What the last failed attempt came to.
+        since_ms: When the track began.
+    """
+
+    since_ms: int
+    attempts: int = 0
+    counted: int = 0
+    lost: int = 0
+    open_until: int | None = None
+    due_ms: int | None = None
+    ongoing: bool = False
+    until_ms: int | None = None
+    unknown: bool = False
+    silent_until_ms: int | None = None
+    error: Failure | None = None
+
+
+@dataclass(slots=True)
+class Instance:
+    """One step in one iteration.
+
+    Attributes:
+        settled_at: Its place in the order of settling, from 1; 0 while unsettled.
+        began_at: How many steps had settled when it began.
+        started: Inner iterations, rounds or branches begun.
+        done: Inner iterations or branches that have settled.
+        branch: Which branch was taken, or which part of a try runs: 0 body, 1.. handlers.
+        items: The items of a foreach.
+        phase: Of a try: `forward`, `halting`, `undoing`, `handling`, `finally`.
+        caught: Of a try: what its body failed with.
+        travelling: Of a try in its finally: the error that goes outward afterwards.
+        until_ms: When a wait ends or a signal is given up.
+        call: The track of a call.
+        undo: The track of its undo.
+    """
+
+    node: int
+    iteration: Iteration
+    forward: Forward = "pending"
+    compensation: UndoStatus = "none"
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    input: Any = None
+    output: Any = None
+    error: Failure | None = None
+    settled_at: int = 0
+    began_at: int = 0
+    started: int = 0
+    done: int = 0
+    branch: int | None = None
+    items: Any = None
+    phase: str = "forward"
+    caught: Failure | None = None
+    travelling: Failure | None = None
+    until_ms: int | None = None
+    call: Track | None = None
+    undo: Track | None = None
+    undo_input: Any = None
+    undo_snapshot: bool = False
+    undo_error: Failure | None = None
+    note: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Its key in the state."""
+        return (self.node, self.iteration)
+
+    @property
+    def active(self) -> bool:
+        """Whether it has an entry that an undo has to look at."""
+        return self.compensation in _ACTIVE
+
+    def track(self, undo: bool) -> Track:
+        """The attempts of the call or of the undo."""
+        track = self.undo if undo else self.call
+        assert track is not None
+        return track
+
+
+_ACTIVE = frozenset({"armed", "pending", "running"})
+
+
+@dataclass(slots=True)
+class State:
+    """One execution.
+
+    Attributes:
+        live: Steps that have begun and not settled.
+        leaves: For each region, how many leaves inside it live.
+        undoing: For each region, how many undos inside it are under way.
+        halted: Regions that a failure or an abort has stopped, with the cause.
+        ready: Calls and undos that want to be sent now.
+        open: Calls and undos whose request is under way.
+        touched: What joined `ready` or `open` since the engine last looked.
+        entries: Steps with an active entry, in the order of settling.
+        queues: For each region that is being undone, what is left, next one last.
+        mailbox: Signals that nobody took yet, by name.
+        waiting: Steps that wait for a signal, by name, oldest first.
+        events: Events folded so far.
+        records: Records folded so far.
+    """
+
+    program: Program
+    execution_id: str = ""
+    workflow: str = ""
+    version: int = 0
+    input: Any = None
+    business_key: str | None = None
+    parent: str | None = None
+    root: str | None = None
+    depth: int = 0
+    status: Status = "running"
+    phase: str | None = "forward"
+    resume_status: Status = "running"
+    error: Failure | None = None
+    cause: str | None = None
+    suppressed: list[Failure] = field(default_factory=list)
+    output: Any = None
+    started_at_ms: int = 0
+    ended_at_ms: int | None = None
+    suspended_at_ms: int | None = None
+    suspended_reason: str | None = None
+    timeout_at_ms: int | None = None
+    timeout_held: bool = False
+    overdue: bool = False
+    pivoted: bool = False
+    more: bool = False
+    instances: dict[Key, Instance] = field(default_factory=dict)
+    live: dict[Key, None] = field(default_factory=dict)
+    leaves: dict[Key, int] = field(default_factory=dict)
+    undoing: dict[Key, int] = field(default_factory=dict)
+    halted: dict[Key, Failure] = field(default_factory=dict)
+    agenda: dict[Key, None] = field(default_factory=dict)
+    ready: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    open: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    touched: list[tuple[Key, bool]] = field(default_factory=list)
+    entries: list[Key] = field(default_factory=list)
+    queues: dict[Key, list[Key]] = field(default_factory=dict)
+    timers: Timers = field(default_factory=Timers)
+    mailbox: dict[str, list[Any]] = field(default_factory=dict)
+    waiting: dict[str, list[Key]] = field(default_factory=dict)
+    settled: int = 0
+    events: int = 0
+    records: int = 0
+
+    def node(self, key: Key) -> Node:
+        """The node of an instance."""
+        return self.program.nodes[key[0]]
+
+    def name(self, key: Key) -> str:
+        """The instance's name: `ship`, `ship[3]`, `ship[3][0]`."""
+        name = self.program.nodes[key[0]].name
+        return name + "".join(f"[{number}]" for number in key[1]) if key[1] else name
+
+    def regions_around(self, node: Node, iteration: Iteration) -> list[Key]:
+        """The regions at and around a node, innermost first; the last one is the root."""
+        nodes = self.program.nodes
+        index = node.region
+        if index == 0:
+            return _ONLY_ROOT
+        regions = []
+        while index >= 0:
+            region = nodes[index]
+            regions.append((index, iteration[: region.depth]))
+            index = region.outer
+        return regions
+
+    def is_halted(self, node: Node, iteration: Iteration) -> bool:
+        """Whether an abort or failure has stopped a region at or around the node."""
+        if not self.halted:
+            return False
+        return any(region in self.halted for region in self.regions_around(node, iteration))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is at one of the four ends."""
+        return self.status in ENDS
+
+    def same_as(self, other: State) -> bool:
+        """Whether two folds know the same. What is only a hint or an outlet does not count."""
+        return self._known() == other._known()
+
+    def _known(self) -> dict[str, Any]:
+        known = {name: getattr(self, name) for name in State.__slots__ if name not in _HINTS}
+        moments = self.timers.items()
+        known["timers"] = {key: at for key, at in moments.items() if not (isinstance(key, tuple) and key[0] == "due")}
+        return known
+
+
+_ONLY_ROOT: list[Key] = [ROOT]
+_HINTS = frozenset({"program", "agenda", "touched", "ready", "more"})

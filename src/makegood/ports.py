@@ -1,0 +1,327 @@
+"""What the engine asks of the world, in the domain's words. Protocols and their values only.
+
+Each port has one conformance suite that every adapter passes. Times are milliseconds since the
+epoch, UTC, unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from makegood.core.events import Record
+from makegood.core.outcome import Reply
+
+# --- services ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """One request to a service: an attempt that is journaled as started.
+
+    Attributes:
+        execution_id: Which execution.
+        workflow: Its workflow's name.
+        step: Name of the step instance, for example `ship[3]`.
+        service: Name of the service.
+        method: Its method.
+        body: The step's input, plain JSON, as it is.
+        key: Idempotency key (rule 15), the same for all attempts.
+        attempt: From 1.
+        deadline_ms: Nothing is sent once it has passed; no answer is awaited beyond it.
+        undo: Whether this is a compensation.
+        traceparent: W3C trace context, or None.
+    """
+
+    execution_id: str
+    workflow: str
+    step: str
+    service: str
+    method: str
+    body: Any
+    key: str
+    attempt: int
+    deadline_ms: int
+    undo: bool = False
+    traceparent: str | None = None
+
+
+class Slot(Enum):
+    """The answer to a reservation."""
+
+    GRANTED = "granted"
+    """A place is held for one `invoke`, which gives it back."""
+    BUSY = "busy"
+    """All places are taken; `on_free` will say when to ask again."""
+    MISSING = "missing"
+    """There is no such service."""
+
+
+class Invoker(Protocol):
+    """Calls services."""
+
+    on_free: Callable[[str], None] | None
+    """Called with a service's name when a place was given back after somebody was told BUSY."""
+
+    def knows(self, service: str) -> bool:
+        """Whether there is such a service."""
+        ...
+
+    def names(self) -> Collection[str]:
+        """The names of all services."""
+        ...
+
+    def strict_idempotent(self, service: str) -> bool:
+        """Whether a rejection after an unknown attempt clears it (rule 3)."""
+        ...
+
+    def default_timeout_ms(self, service: str) -> int | None:
+        """The service's own bound of an attempt, if it has one."""
+        ...
+
+    def reserve(self, service: str) -> Slot:
+        """Take a place for one call, without waiting."""
+        ...
+
+    def release(self, service: str) -> None:
+        """Give back a place that will not be used."""
+        ...
+
+    async def invoke(self, invocation: Invocation) -> Reply:
+        """Send one request under a place taken before, and give the place back.
+
+        Never raises but for cancellation: whatever goes wrong is a reply. Sends nothing, and
+        answers `not_sent`, when the deadline has passed. Never takes longer than the deadline.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections. Open calls are abandoned."""
+        ...
+
+
+class Clock(Protocol):
+    """Wall-clock time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        ...
+
+
+# --- storage -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A new execution's row: travels with its first record.
+
+    Attributes:
+        workflow: Name of its workflow.
+        version: Version of its workflow.
+        start_hash: Hash of the start as sent, which decides "same content".
+        business_key: Held until the end, or None.
+        parent: Id of the execution that called this one, or None.
+        root: Id of the outermost execution of the family (its own id when it has no parent).
+        search: Search attributes, name to value.
+    """
+
+    workflow: str
+    version: int
+    start_hash: str
+    started_at_ms: int
+    business_key: str | None = None
+    parent: str | None = None
+    root: str = ""
+    search: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The columns of an execution's row that change: what lists and claims look at.
+
+    Attributes:
+        status: State of the execution.
+        phase: `forward`, `halting` or None.
+        pivoted: Whether a pivot has succeeded.
+        wake_at_ms: When a parked execution must be looked at, or None.
+        parked: Whether nothing but its timer or an outside request can move it.
+        ended_at_ms: When it ended, or None while it lives.
+        error_code: Code of its first cause, or None.
+        overdue: Whether its timeout passed after a pivot.
+    """
+
+    status: str
+    phase: str | None = None
+    pivoted: bool = False
+    wake_at_ms: int | None = None
+    parked: bool = False
+    ended_at_ms: int | None = None
+    error_code: str | None = None
+    overdue: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """One journal record of one execution, and what changes with it in the same transaction.
+
+    Attributes:
+        execution_id: Whose.
+        position: The record's place in that execution's journal, from 0 without gaps.
+        record: The events; None when only the row changes (parking), then `position` is where the
+            next record would stand.
+        start: Given with position 0.
+        standing: Given when the row changes.
+        inbox_ids: Requests from other processes that this record settles; deleted with it.
+    """
+
+    execution_id: str
+    position: int
+    record: Record | None
+    start: Start | None = None
+    standing: Standing | None = None
+    inbox_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An execution's row as it stands."""
+
+    execution_id: str
+    start: Start
+    standing: Standing
+    positions: int
+    crashes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDefinition:
+    """One version of a workflow definition."""
+
+    name: str
+    version: int
+    tree: Any
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What `list` asks for; None means any. `before` is a cursor: (started_at_ms, id)."""
+
+    workflow: str | None = None
+    status: str | None = None
+    business_key: str | None = None
+    started_after_ms: int | None = None
+    limit: int = 50
+    before: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    """A request from another process: `cancel`, `signal` and kin.
+
+    Attributes:
+        id: Ascending.
+        execution_id: For whom.
+        kind: `cancel`, `signal`, `retry`, `compensate`, `resolve`, `suspend` or `resume`.
+        body: Its arguments, plain JSON.
+    """
+
+    id: int
+    execution_id: str
+    kind: str
+    body: dict[str, Any]
+
+
+class Journal(Protocol):
+    """The journal and the rows of executions. Appending is atomic and durable."""
+
+    async def append(self, batch: Sequence[Append]) -> list[Exception | None]:
+        """Write the batch in one transaction; return when it is durable.
+
+        Returns:
+            One entry for each append: None, or why that one alone was refused (`Conflict` for a
+            start whose id or business key is taken, `Fenced` for a position that is taken); what
+            was refused left no trace and the others are committed.
+
+        Raises:
+            Fenced: The engine no longer holds the database; nothing was written.
+            StorageError: Nothing was written.
+        """
+        ...
+
+    async def load(self, execution_id: str, *, start: int = 0, limit: int | None = None) -> list[Record]:
+        """The records from a position on, in order; empty when there is none."""
+        ...
+
+    async def find(self, execution_id: str) -> Stored | None:
+        """The row of one execution."""
+        ...
+
+    async def query(self, query: Query) -> list[Stored]:
+        """Rows, newest first (started_at_ms, then id, descending)."""
+        ...
+
+    async def put_definition(self, name: str, tree: Any, version: int | None, now_ms: int) -> tuple[StoredDefinition, bool]:
+        """Register: the newest version if its tree equals, else the next one (True: new).
+
+        Raises:
+            Conflict: An explicit version exists with other content.
+        """
+        ...
+
+    async def definition(self, name: str, version: int | None = None) -> StoredDefinition | None:
+        """One version, or the newest."""
+        ...
+
+    async def definitions(self) -> list[StoredDefinition]:
+        """The newest version of every workflow, by name."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the database."""
+        ...
+
+
+class Leases(Protocol):
+    """Who may advance which executions."""
+
+    async def claim(
+        self, now_ms: int, *, limit: int, only: Collection[str] | None = None, early: bool = False
+    ) -> list[Stored]:
+        """Take executions that live and that nobody advances: first those left over by a process
+        that is gone (the longest first, then by crashes), then those parked whose time has come. The crash
+        counter of one that was being advanced when its process died is raised in the same write;
+        it is cleared where that process ended gracefully. What is taken is not parked any more.
+
+        Args:
+            now_ms: What "has come" means.
+            limit: How many at most.
+            only: Take none but these.
+            early: With `only`: the parked ones too whose time has not come, or that have none,
+                because a request for them arrived.
+        """
+        ...
+
+    async def clear_crashes(self, execution_ids: Collection[str]) -> None:
+        """Forget the crash counters: these have been advanced long enough."""
+        ...
+
+    async def next_wake_ms(self) -> int | None:
+        """When the next parked execution is due."""
+        ...
+
+    async def inbox(self, *, limit: int) -> list[InboxRow]:
+        """Requests from other processes, oldest first; they stay until an append deletes them."""
+        ...
+
+    async def drop_inbox(self, ids: Sequence[int], verdict: str = "") -> None:
+        """Delete requests that cause no record (refused, or for an ended execution).
+
+        Args:
+            ids: Which.
+            verdict: What the asker is told: why it was refused, or "" when it was accepted, as it
+                is for the requests that an append settles.
+        """
+        ...

@@ -1,0 +1,132 @@
+"""What is known of one service, checked at birth. Nothing here connects or resolves anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from urllib.parse import SplitResult, urlsplit
+
+from makegood.errors import ConfigurationError
+from makegood.services.secrets import is_reference
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_OURS = frozenset(
+    {
+        "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive",
+        "makegood-attempt", "makegood-deadline", "makegood-execution", "makegood-step", "te", "trailer",
+        "traceparent", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""Headers that the adapter sets itself, or that would change how the message is framed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceConfig:
+    """One service, as `[services.NAME]` describes it.
+
+    Attributes:
+        name: What definitions call it: `[a-z][a-z0-9_-]{0,62}`.
+        urls: Its endpoints, used in turn; empty for a local service.
+        timeout_ms: Bound of one attempt where the call gives none.
+        headers: Sent with every request; a value may be `env:NAME` or `file:/path`.
+        max_concurrent: Calls in flight at once.
+        wait_ms: How long a step may wait for a healthy endpoint.
+        strict_idempotent: Whether a rejection after an unknown attempt clears it (rule 3).
+        health: Path to ask for health, or None.
+        allow_link_local: Whether its addresses may be link-local or a cloud's metadata service.
+    """
+
+    name: str
+    urls: tuple[str, ...] = ()
+    timeout_ms: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    max_concurrent: int = 100
+    wait_ms: int = 60_000
+    strict_idempotent: bool = False
+    health: str | None = None
+    allow_link_local: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        object.__setattr__(self, "urls", tuple(checked_url(self.name, url) for url in self.urls))
+        object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
+        for name, value in self.headers.items():
+            _check_header(self.name, name, value)
+        for setting, least in (("max_concurrent", 1), ("wait_ms", 0), ("timeout_ms", 1)):
+            value_ = getattr(self, setting)
+            if value_ is not None and (not isinstance(value_, int) or value_ < least):
+                raise ConfigurationError(f"service {self.name!r}: {setting} must be at least {least}, not {value_!r}")
+
+    def __repr__(self) -> str:
+        headers = "{" + ", ".join(f"{name!r}: '***'" for name in self.headers) + "}"
+        return (
+            f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, timeout_ms={self.timeout_ms!r}, "
+            f"headers={headers}, max_concurrent={self.max_concurrent!r}, wait_ms={self.wait_ms!r}, "
+            f"strict_idempotent={self.strict_idempotent!r}, health={self.health!r}, "
+            f"allow_link_local={self.allow_link_local!r})"
+        )
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a service's name.
+
+    Raises:
+        ConfigurationError: It does not fit the pattern.
+    """
+    if not isinstance(name, str) or NAME.fullmatch(name) is None:
+        raise ConfigurationError(
+            f"{name!r} cannot be a service's name: use a lower-case letter, then at most 62 of a-z, 0-9, _ and - "
+            "(no dot: what follows the dot in a call is the method)"
+        )
+
+
+def checked_url(service: str, url: str) -> str:
+    """An endpoint's URL without the slash at its end.
+
+    Raises:
+        ConfigurationError: It is no plain http or https URL.
+    """
+
+    def refuse(why: str) -> ConfigurationError:
+        return ConfigurationError(f"service {service!r}: {why}")
+
+    if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
+        raise refuse("the URL is not printable ASCII; write an international host name in its xn-- form")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise refuse(f"the URL cannot be read: {error}") from None
+    if parts.username is not None or parts.password is not None:
+        # The URL itself is not repeated: it holds a password.
+        raise refuse("the URL contains credentials; put them in headers as env:NAME or file:/path")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise refuse(f"{url!r} is not an http:// or https:// URL with a host")
+    if parts.query or parts.fragment:
+        raise refuse(f"{url!r} has a query or fragment; the method's name is put after its path")
+    return url.rstrip("/")
+
+
+def split_url(url: str) -> tuple[SplitResult, str, int]:
+    """A checked URL's parts, host and port."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    return parts, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _check_header(service: str, name: str, value: str) -> None:
+    if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
+        raise ConfigurationError(f"service {service!r}: {name!r} cannot be a header's name")
+    if name.lower() in _OURS:
+        raise ConfigurationError(f"service {service!r}: the header {name!r} is set by makegood itself")
+    if not isinstance(value, str) or (not is_reference(value) and not sendable(value)):
+        # The value is not repeated: it may be a secret written in the wrong place.
+        raise ConfigurationError(f"service {service!r}: the value of header {name!r} holds what a header cannot")
+
+
+def sendable(value: str) -> bool:
+    """Whether a header can hold it: printable ASCII and tabs, so that it cannot end its own line."""
+    return value.isascii() and value.replace("\t", " ").isprintable()

@@ -1,0 +1,226 @@
+"""Calling a service over HTTP: what is sent, and the table of what each reply means.
+
+Keeps out: connections and bytes (http_client), and what the engine makes of a reply. The table is the
+one of "Calling a service over HTTP"; `meaning` is pure, so it can be tested without a network.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import count
+from typing import Any
+from urllib.parse import quote
+
+from makegood.core.outcome import Reply
+from makegood.model.limits import LIMITS
+from makegood.ports import Invocation
+from makegood.services.config import ServiceConfig, sendable, split_url
+from makegood.services.deadline import Deadline
+from makegood.services.http_client import Client, Lost, NotSent, Target, Unreadable
+from makegood.services.http_wire import Response
+from makegood.services.payload import InvalidPayload, decode, encode
+from makegood.services.secrets import MissingSecret, is_reference, resolve
+
+_NOT_DONE = frozenset({408, 425, 429})
+_RETRY_AFTER_MS_MAX = 24 * 3600 * 1000
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_TEXT_MAX = 500
+
+
+class HttpService:
+    """One service reached over HTTP, at one or more URLs."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self._config = config
+        self._client = Client(idle_max=config.max_concurrent, allow_link_local=config.allow_link_local)
+        self._endpoints = [_Endpoint(url, config) for url in config.urls]
+        self._secrets = {name: value for name, value in config.headers.items() if is_reference(value)}
+        self._turn = count()
+
+    async def call(self, invocation: Invocation, deadline: Deadline) -> Reply:
+        """Send one request; try the next URL while none could be connected to."""
+        body = encode(invocation.body)
+        limit = LIMITS.undo_bytes if invocation.undo else LIMITS.payload_bytes
+        if len(body) > limit and not invocation.undo:
+            return Reply("not_sent", code="payload_too_large", message=f"the input is {len(body)} bytes, more than {limit}")
+        try:
+            headers = _headers(invocation, len(body)) + self._resolved()
+        except (MissingSecret, ValueError) as error:
+            return Reply("not_sent", code="service_unavailable", message=str(error))
+        first, total = next(self._turn), len(self._endpoints)
+        failures = []
+        for tried in range(total):
+            endpoint = self._endpoints[(first + tried) % total]
+            request = b"".join((endpoint.start(invocation.method), headers, body))
+            share_s = deadline.remaining_s / (total - tried)
+            try:
+                response = await self._client.send(
+                    endpoint.target, request, deadline, connect_s=share_s, body_max=LIMITS.payload_bytes
+                )
+            except NotSent as error:
+                failures.append(str(error))
+            except (Lost, Unreadable) as error:
+                return _broken(error)
+            else:
+                return meaning(response, deadline.now_ms)
+        return Reply("not_sent", code="service_unavailable", message="; ".join(failures)[:_TEXT_MAX])
+
+    def retire(self) -> None:
+        """Take no new calls; open ones go on."""
+        self._client.retire()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def _resolved(self) -> bytes:
+        if not self._secrets:
+            return b"\r\n"
+        lines = []
+        for name, reference in self._secrets.items():
+            value = resolve(reference)
+            if not sendable(value):
+                raise ValueError(f"{reference}: the value holds what a header cannot")
+            lines.append(f"{name}: {value}\r\n")
+        return ("".join(lines) + "\r\n").encode("latin-1")
+
+
+class _Endpoint:
+    """One URL, and the part of a request's head that is the same in all of them."""
+
+    def __init__(self, url: str, config: ServiceConfig) -> None:
+        parts, host, port = split_url(url)
+        self.target = Target(host, port, parts.scheme == "https")
+        self._path = parts.path
+        given = {name.lower() for name in config.headers}
+        defaults = {"User-Agent": "makegood", "Accept": "application/json", "Accept-Encoding": "identity"}
+        lines = [f"Host: {parts.netloc}", "Content-Type: application/json"]
+        lines += [f"{name}: {value}" for name, value in defaults.items() if name.lower() not in given]
+        lines += [f"{name}: {value}" for name, value in config.headers.items() if not is_reference(value)]
+        self._fixed = "\r\n".join(lines) + "\r\n"
+        self._starts: dict[str, bytes] = {}
+
+    def start(self, method: str) -> bytes:
+        """Request line and fixed headers."""
+        start = self._starts.get(method)
+        if start is None:
+            line = f"POST {self._path}/{quote(method, safe='')} HTTP/1.1\r\n"
+            start = (line + self._fixed).encode("latin-1")
+            self._starts[method] = start
+        return start
+
+
+def _headers(invocation: Invocation, length: int) -> bytes:
+    """The headers that say which attempt this is. They cannot break out of their line."""
+    lines = (
+        f"Content-Length: {length}\r\n"
+        f"Idempotency-Key: {invocation.key}\r\n"
+        f"Makegood-Execution: {invocation.execution_id}\r\n"
+        f"Makegood-Step: {invocation.step}\r\n"
+        f"Makegood-Attempt: {invocation.attempt}\r\n"
+        f"Makegood-Deadline: {timestamp(invocation.deadline_ms)}\r\n"
+    )
+    values = invocation.key + invocation.execution_id + invocation.step
+    if invocation.traceparent is not None:
+        lines += f"traceparent: {invocation.traceparent}\r\n"
+        values += invocation.traceparent
+    if not sendable(values):
+        raise ValueError(f"the key, execution or step {invocation.key!r} holds what a header cannot")
+    return lines.encode("latin-1")
+
+
+def timestamp(at_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    seconds, ms = divmod(at_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+
+
+def meaning(response: Response, now_ms: int) -> Reply:
+    """What a whole answer means."""
+    status = response.status
+    if 200 <= status < 300:
+        return _success(response)
+    retry_after_ms = _retry_after(response.headers.get("retry-after"), now_ms)
+    code, message, details = _error(response)
+    if 400 <= status < 500 and status not in _NOT_DONE:
+        return Reply("rejected", code=code or f"http_{status}", message=message, details=details, status=status)
+    if status in _NOT_DONE:
+        return Reply(
+            "not_sent", code=code or f"http_{status}", message=message, details=details, status=status,
+            retry_after_ms=retry_after_ms,
+        )  # fmt: skip
+    if 500 <= status < 600:
+        return Reply(
+            "unknown", code="service_error", message=message, details=details, status=status,
+            retry_after_ms=retry_after_ms,
+        )  # fmt: skip
+    what = "a redirect, which is not followed" if 300 <= status < 400 else "no status of HTTP"
+    return Reply("unknown", code="invalid_reply", message=f"HTTP {status}: {what}", status=status)
+
+
+def _success(response: Response) -> Reply:
+    status = response.status
+    poll_after = response.headers.get("makegood-poll-after")
+    if status == 202 and poll_after is not None:
+        if _SECONDS.fullmatch(poll_after) is None:
+            return _invalid("Makegood-Poll-After is not a number of seconds", status)
+        return Reply("ongoing", status=status, poll_after_ms=round(float(poll_after) * 1000))
+    coding = response.headers.get("content-encoding", "identity")
+    if response.body and coding.lower() != "identity":
+        return _invalid("the body is compressed, and identity was asked for", status)
+    if not response.body.strip():
+        return Reply("ok", status=status)
+    try:
+        return Reply("ok", output=decode(response.body), status=status)
+    except InvalidPayload as error:
+        return _invalid(str(error), status)
+
+
+def _invalid(message: str, status: int | None) -> Reply:
+    return Reply("unknown", code="invalid_reply", message=message, status=status)
+
+
+def _broken(error: Lost | Unreadable) -> Reply:
+    """The answer to a request that was sent, and came back broken or not at all."""
+    if isinstance(error, Unreadable):
+        code = "reply_too_large" if error.too_large else "invalid_reply"
+        return Reply("unknown", code=code, message=str(error), status=error.status)
+    code = "call_timeout" if error.timed_out else "connection_reset"
+    return Reply("unknown", code=code, message=str(error), status=error.status, answered=False)
+
+
+def _error(response: Response) -> tuple[str, str, Any]:
+    """Code, message and details of an answer that says no: `{"error": ...}` or a problem document."""
+    plain = f"HTTP {response.status}"
+    try:
+        body = decode(response.body)
+    except InvalidPayload:
+        return "", plain, None
+    if not isinstance(body, dict):
+        return "", plain, body
+    error = body.get("error")
+    if isinstance(error, dict):
+        return _text(error.get("code")), _text(error.get("message")) or plain, error.get("details")
+    message = _text(body.get("detail")) or _text(body.get("title")) or _text(body.get("message")) or _text(error)
+    return _text(body.get("code")), message or plain, body
+
+
+def _text(value: Any) -> str:
+    return value[:_TEXT_MAX] if isinstance(value, str) else ""
+
+
+def _retry_after(text: str | None, now_ms: int) -> int | None:
+    """Milliseconds from now; None when it was not sent or cannot be read."""
+    if text is None:
+        return None
+    if _SECONDS.fullmatch(text):
+        wait_ms = round(float(text) * 1000)
+    else:
+        try:
+            at = parsedate_to_datetime(text)
+            wait_ms = round(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000) - now_ms
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+    return min(max(wait_ms, 0), _RETRY_AFTER_MS_MAX)

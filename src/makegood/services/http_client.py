@@ -1,0 +1,330 @@
+"""HTTP/1.1 requests over connections of our own, so that we know whether a byte of one has left.
+
+What an orchestrator must know of a failure, and clients hide: `NotSent` is raised only while nothing
+of the request was written; from the first byte on it is `Lost` or `Unreadable`. Nothing is retried or
+redirected, no proxy, cookie or environment variable is heeded, a cancelled call closes its connection
+at once, and the address that was checked is the address that is connected to. Services' settings and
+the meaning of a status are none of this module's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from makegood.services.addresses import ForbiddenAddress, resolve
+from makegood.services.deadline import Deadline
+from makegood.services.http_wire import Malformed, Response, TooLarge, Truncated
+
+IDLE_S = 4.0
+"""How long an unused connection is kept: less than the 5 s after which Node and uvicorn close theirs,
+since a request that meets a closing connection cannot be told from one that was served."""
+
+
+class NotSent(Exception):
+    """No byte of the request was written; the message says why."""
+
+
+class Lost(Exception):
+    """The request was sent, wholly or partly, and no whole answer came."""
+
+    def __init__(self, message: str, *, timed_out: bool = False, status: int | None = None) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+        self.status = status
+
+
+class Unreadable(Exception):
+    """An answer came that cannot be read."""
+
+    def __init__(self, message: str, *, too_large: bool = False, status: int | None = None) -> None:
+        super().__init__(message)
+        self.too_large = too_large
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to connect to.
+
+    Attributes:
+        host: Name or address, without brackets.
+        port: TCP port.
+        tls: Whether to speak TLS, with the name checked against the certificate.
+    """
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Client:
+    """A pool of connections. It belongs to the event loop that it is first used on.
+
+    Args:
+        idle_max: Unused connections kept for one target.
+        allow_link_local: Whether link-local and metadata addresses may be connected to.
+    """
+
+    def __init__(self, *, idle_max: int = 100, allow_link_local: bool = False) -> None:
+        self._idle_max = idle_max
+        self._allow_link_local = allow_link_local
+        self._idle: dict[Target, list[_Connection]] = {}
+        self._open: set[_Connection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._retired = False
+
+    async def send(
+        self, target: Target, request: bytes, deadline: Deadline, *, connect_s: float, body_max: int
+    ) -> Response:
+        """Send one request and read its answer.
+
+        Args:
+            request: Head and body, as they go over the wire.
+            deadline: Bounds everything.
+            connect_s: Bounds finding and connecting, within the deadline.
+            body_max: Bytes that the answer's body may have.
+
+        Raises:
+            NotSent: Nothing was written.
+            Lost: Written, and no whole answer came by the deadline.
+            Unreadable: The answer is not HTTP or too large.
+        """
+        connection = self._checkout(target) or await self._connect(target, connect_s)
+        if deadline.passed or connection.closing:
+            connection.abort()
+            raise NotSent(f"the deadline passed before anything was sent to {target}")
+        response = await connection.exchange(request, deadline.remaining_s, body_max)
+        self._checkin(connection, response)
+        return response
+
+    def retire(self) -> None:
+        """Close what is idle now, and the rest when its call has ended."""
+        self._retired = True
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.abort()
+        self._idle.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    def close(self) -> None:
+        """Close every connection; open calls end as lost."""
+        self.retire()
+        for connection in list(self._open):
+            connection.abort()
+
+    def _checkout(self, target: Target) -> _Connection | None:
+        idle = self._idle.get(target)
+        loop = asyncio.get_running_loop()
+        while idle:
+            connection = idle.pop()
+            if connection.loop is loop and connection.fresh():
+                return connection
+            connection.abort()
+        return None
+
+    def _checkin(self, connection: _Connection, response: Response) -> None:
+        if not response.reusable or connection.closing or self._retired:
+            connection.abort()
+            return
+        idle = self._idle.setdefault(connection.target, [])
+        if len(idle) >= self._idle_max:
+            connection.abort()
+            return
+        connection.idle_since = connection.loop.time()
+        idle.append(connection)
+        if self._sweep is None:
+            self._sweep = connection.loop.call_later(IDLE_S, self._sweep_idle)
+
+    def _sweep_idle(self) -> None:
+        """Close what was not used for long. The timer exists only while something is idle."""
+        self._sweep = None
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - IDLE_S
+        for target, connections in list(self._idle.items()):
+            kept = [each for each in connections if each.idle_since > oldest and not each.closing]
+            for connection in connections:
+                if connection not in kept:
+                    connection.abort()
+            if kept:
+                self._idle[target] = kept
+            else:
+                del self._idle[target]
+        if self._idle:
+            self._sweep = loop.call_later(IDLE_S / 2, self._sweep_idle)
+
+    async def _connect(self, target: Target, connect_s: float) -> _Connection:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + connect_s
+        try:
+            async with asyncio.timeout_at(end):
+                addresses = await resolve(target.host, target.port, allow_link_local=self._allow_link_local)
+        except TimeoutError:
+            raise NotSent(f"the name {target.host} was not resolved in time") from None
+        except ForbiddenAddress as error:
+            raise NotSent(str(error)) from None
+        except (OSError, UnicodeError) as error:
+            raise NotSent(f"the name {target.host} cannot be resolved: {_text(error)}") from None
+        failure = "no address"
+        for index, address in enumerate(addresses):
+            share = (end - loop.time()) / (len(addresses) - index)
+            try:
+                async with asyncio.timeout(share):
+                    return await self._connect_to(target, address)
+            except TimeoutError:
+                failure = "timed out"
+            except (OSError, ssl.SSLError, ValueError) as error:
+                failure = _text(error)
+        raise NotSent(f"cannot connect to {target}: {failure}")
+
+    async def _connect_to(self, target: Target, address: str) -> _Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: _Connection(target, loop, self._open),
+            address,
+            target.port,
+            ssl=_tls() if target.tls else None,
+            server_hostname=target.host if target.tls else None,
+        )
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, which carries one request at a time."""
+
+    def __init__(self, target: Target, loop: asyncio.AbstractEventLoop, all_open: set[_Connection]) -> None:
+        self.target = target
+        self.loop = loop
+        self.idle_since = 0.0
+        self._open = all_open
+        self._transport: asyncio.Transport | None = None
+        self._readable: Callable[[int], object] | None = None
+        self._response: Response | None = None
+        self._waiter: asyncio.Future[Response] | None = None
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def fresh(self) -> bool:
+        """Whether it can be used again, as far as this side can know.
+
+        The kernel is asked, since the event loop may not yet have read that the other side closed.
+        """
+        if self.closing or self.loop.time() - self.idle_since > IDLE_S:
+            return False
+        return self._readable is None or not self._readable(0)
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def exchange(self, request: bytes, timeout_s: float, body_max: int) -> Response:
+        """Write a request, and wait for the whole answer."""
+        assert self._transport is not None
+        assert self._waiter is None
+        self._response = Response(body_max)
+        self._waiter = self.loop.create_future()
+        timer = self.loop.call_later(timeout_s, self._expire)
+        try:
+            self._transport.write(request)
+            return await self._waiter
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._open.add(self)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(select, "poll"):
+            poller = select.poll()
+            poller.register(sock.fileno(), select.POLLIN)
+            self._readable = poller.poll
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None or self._waiter is None or self._waiter.done():
+            self.abort()
+            return
+        try:
+            if response.feed(data):
+                self._complete(response)
+        except Malformed as error:
+            self._fail(Unreadable(str(error), status=response.status or None))
+        except TooLarge:
+            self._fail(Unreadable("the body is too large", too_large=True, status=response.status or None))
+
+    def eof_received(self) -> None:
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self)
+        self._end(exc)
+        self._transport = None
+
+    def _end(self, exc: Exception | None) -> None:
+        response = self._response
+        if response is None or self._waiter is None or self._waiter.done():
+            return
+        status = response.status or None
+        if exc is not None:
+            self._fail(Lost(f"the connection broke: {_text(exc)}", status=status))
+            return
+        try:
+            response.end()
+        except Truncated:
+            self._fail(Lost("the connection was closed before the answer was complete", status=status))
+        else:
+            self._complete(response)
+
+    def _complete(self, response: Response) -> None:
+        assert self._waiter is not None
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            # Answered before all of the request was sent: the rest must not precede the next one.
+            response.reusable = False
+        self._response = None
+        self._waiter.set_result(response)
+
+    def _fail(self, error: Exception) -> None:
+        assert self._waiter is not None
+        self._response = None
+        self._waiter.set_exception(error)
+        self.abort()
+
+    def _expire(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            status = self._response.status if self._response else None
+            self._fail(Lost("no whole answer within the deadline", timed_out=True, status=status or None))
+
+
+_context: ssl.SSLContext | None = None
+
+
+def _tls() -> ssl.SSLContext:
+    """Made at first use: loading the trust store takes tens of milliseconds."""
+    global _context
+    if _context is None:
+        _context = ssl.create_default_context()
+        with contextlib.suppress(NotImplementedError):
+            _context.set_alpn_protocols(["http/1.1"])
+    return _context
+
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__

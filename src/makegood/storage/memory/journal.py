@@ -1,0 +1,260 @@
+"""`MemoryStore`: the ports `Journal` and `Leases` over dictionaries.
+
+Everything happens between two awaits, so that each method is atomic. Two stores made with
+`MemoryStore(after=old)` share what is kept, as two processes would that open one file in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from makegood.core.events import Record
+from makegood.errors import Fenced, StorageUnavailable
+from makegood.ports import Append, InboxRow, Query, Standing, Start, Stored, StoredDefinition
+from makegood.storage import rules
+from makegood.storage.codec import decode_record
+
+
+@dataclass(slots=True)
+class _Row:
+    start: Start
+    standing: Standing
+    owner: int | None
+    holds_key: bool
+    crashes: int = 0
+    records: list[str] = field(default_factory=list)
+
+    def stored(self, execution_id: str) -> Stored:
+        return Stored(
+            execution_id=execution_id,
+            start=replace(self.start, search=dict(self.start.search)),
+            standing=self.standing,
+            positions=len(self.records),
+            crashes=self.crashes,
+        )
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a file would keep."""
+
+    rows: dict[str, _Row] = field(default_factory=dict)
+    keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    definitions: dict[str, dict[int, StoredDefinition]] = field(default_factory=dict)
+    inbox: dict[int, InboxRow] = field(default_factory=dict)
+    verdicts: dict[int, str] = field(default_factory=dict)
+    inbox_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    incarnation: int = 0
+    graceful: set[int] = field(default_factory=set)
+
+
+class MemoryStore:
+    """Both storage ports, in memory.
+
+    Args:
+        after: A store whose contents this one takes over; that one is fenced from now on.
+    """
+
+    def __init__(self, after: MemoryStore | None = None) -> None:
+        self._kept: _Kept = after._kept if after is not None else _Kept()
+        self._kept.incarnation += 1
+        self._me = self._kept.incarnation
+        self._closed = False
+
+    # --- Journal -------------------------------------------------------------------------------
+
+    async def append(self, batch: Sequence[Append]) -> list[Exception | None]:
+        """See `Journal.append`."""
+        self._check_open()
+        texts, verdicts = rules.encode(batch)
+        for number, (each, text) in enumerate(zip(batch, texts, strict=True)):
+            if verdicts[number] is None:
+                verdicts[number] = self._append(each, text)
+        await asyncio.sleep(0)
+        return verdicts
+
+    def _append(self, append: Append, text: str | None) -> Exception | None:
+        row = self._kept.rows.get(append.execution_id)
+        if append.start is not None:
+            refused, row = self._begin(append, row)
+            if refused is not None:
+                return refused
+        if row is None or append.position != len(row.records):
+            return rules.position_taken(append, None if row is None else len(row.records))
+        if text is not None:
+            row.records.append(text)
+        if append.standing is not None:
+            self._stand(append.execution_id, row, append.standing)
+        self._settle(append.inbox_ids, "")
+        return None
+
+    def _begin(self, append: Append, row: _Row | None) -> tuple[Exception | None, _Row | None]:
+        if row is not None:
+            return rules.id_taken(append.execution_id), None
+        start, standing = rules.initial(append)
+        key = (start.workflow, start.business_key or "")
+        holds_key = start.business_key is not None and standing.ended_at_ms is None
+        if holds_key and key in self._kept.keys:
+            return rules.key_taken(*key, self._kept.keys[key]), None
+        if holds_key:
+            self._kept.keys[key] = append.execution_id
+        search = msgspec.json.decode(msgspec.json.encode(start.search))
+        row = _Row(replace(start, search=search), standing, self._me, holds_key)
+        self._kept.rows[append.execution_id] = row
+        self._stand(append.execution_id, row, standing)
+        return None, row
+
+    def _stand(self, execution_id: str, row: _Row, standing: Standing) -> None:
+        row.standing = standing
+        row.owner = self._me if rules.is_owned(standing) else None
+        if standing.ended_at_ms is not None and row.holds_key:
+            # The key is free from now on, even if an operator brings the execution back to life.
+            row.holds_key = False
+            del self._kept.keys[row.start.workflow, row.start.business_key or ""]
+
+    async def load(self, execution_id: str, *, start: int = 0, limit: int | None = None) -> list[Record]:
+        """See `Journal.load`."""
+        self._check_open(reading=True)
+        row = self._kept.rows.get(execution_id)
+        texts = [] if row is None else row.records[start : None if limit is None else start + limit]
+        return [decode_record(text) for text in texts]
+
+    async def find(self, execution_id: str) -> Stored | None:
+        """See `Journal.find`."""
+        self._check_open(reading=True)
+        row = self._kept.rows.get(execution_id)
+        return None if row is None else row.stored(execution_id)
+
+    async def query(self, query: Query) -> list[Stored]:
+        """See `Journal.query`."""
+        self._check_open(reading=True)
+        found = [(row.start.started_at_ms, each) for each, row in self._kept.rows.items() if _matches(query, each, row)]
+        found.sort(reverse=True)
+        return [self._kept.rows[each].stored(each) for _, each in found[: query.limit]]
+
+    async def put_definition(self, name: str, tree: Any, version: int | None, now_ms: int) -> tuple[StoredDefinition, bool]:
+        """See `Journal.put_definition`."""
+        self._check_open()
+        if version is not None and version < 1:
+            raise rules.version_invalid(name, version)
+        text = rules.canonical(tree)
+        versions = self._kept.definitions.setdefault(name, {})
+        newest = max(versions, default=0)
+        wanted = version if version is not None else newest
+        if wanted in versions:
+            if rules.canonical(versions[wanted].tree) == text:
+                return versions[wanted], False
+            if version is not None:
+                raise rules.version_taken(name, version)
+        number = version if version is not None else newest + 1
+        copy = msgspec.json.decode(msgspec.json.encode(tree))
+        versions[number] = StoredDefinition(name=name, version=number, tree=copy, created_at_ms=now_ms)
+        return versions[number], True
+
+    async def definition(self, name: str, version: int | None = None) -> StoredDefinition | None:
+        """See `Journal.definition`."""
+        self._check_open(reading=True)
+        versions = self._kept.definitions.get(name, {})
+        return versions.get(max(versions, default=0) if version is None else version)
+
+    async def definitions(self) -> list[StoredDefinition]:
+        """See `Journal.definitions`."""
+        self._check_open(reading=True)
+        return [versions[max(versions)] for _, versions in sorted(self._kept.definitions.items()) if versions]
+
+    async def aclose(self) -> None:
+        """See `Journal.aclose`."""
+        self._closed = True
+        self._kept.graceful.add(self._me)
+
+    # --- Leases --------------------------------------------------------------------------------
+
+    async def claim(
+        self, now_ms: int, *, limit: int, only: Collection[str] | None = None, early: bool = False
+    ) -> list[Stored]:
+        """See `Leases.claim`."""
+        self._check_open()
+        rows = self._kept.rows
+        names = rows.keys() if only is None else [each for each in only if each in rows]
+        left = [each for each in names if (owner := rows[each].owner) is not None and owner != self._me]
+        left.sort(key=lambda each: (rows[each].owner, rows[each].crashes))
+        due = [(wake, each) for each in names if (wake := _wake(rows[each], early and only is not None)) <= now_ms]
+        taken = [*left, *(each for _, each in sorted(due))][:limit]
+        for each in taken:
+            row = rows[each]
+            if row.owner is not None:
+                row.crashes = 0 if row.owner in self._kept.graceful else row.crashes + 1
+            row.owner = self._me
+            row.standing = replace(row.standing, parked=False, wake_at_ms=None)
+        return [rows[each].stored(each) for each in taken]
+
+    async def clear_crashes(self, execution_ids: Collection[str]) -> None:
+        """See `Leases.clear_crashes`."""
+        self._check_open()
+        for each in execution_ids:
+            if each in self._kept.rows:
+                self._kept.rows[each].crashes = 0
+
+    async def next_wake_ms(self) -> int | None:
+        """See `Leases.next_wake_ms`."""
+        self._check_open(reading=True)
+        parked = (row.standing for row in self._kept.rows.values() if row.standing.parked)
+        return min((each.wake_at_ms for each in parked if each.wake_at_ms is not None), default=None)
+
+    async def inbox(self, *, limit: int) -> list[InboxRow]:
+        """See `Leases.inbox`."""
+        self._check_open()
+        return list(itertools.islice(self._kept.inbox.values(), limit))
+
+    async def drop_inbox(self, ids: Sequence[int], verdict: str = "") -> None:
+        """See `Leases.drop_inbox`."""
+        self._check_open()
+        self._settle(ids, verdict)
+
+    # --- the other side of the inbox -----------------------------------------------------------
+
+    def put(self, execution_id: str, kind: str, body: dict[str, Any]) -> int:
+        """Leave a request, as another process would; returns its id."""
+        number = next(self._kept.inbox_ids)
+        self._kept.inbox[number] = InboxRow(id=number, execution_id=execution_id, kind=kind, body=body)
+        return number
+
+    def verdict(self, inbox_id: int) -> str | None:
+        """None while nothing is decided, "" when accepted, else why it was refused."""
+        return self._kept.verdicts.get(inbox_id)
+
+    def _settle(self, ids: Sequence[int], verdict: str) -> None:
+        for each in ids:
+            if self._kept.inbox.pop(each, None) is not None:
+                self._kept.verdicts[each] = verdict
+
+    def _check_open(self, *, reading: bool = False) -> None:
+        if self._closed:
+            raise StorageUnavailable("the store is closed")
+        if not reading and self._me != self._kept.incarnation:
+            raise Fenced("another store has taken over what this one held; nothing was written")
+
+
+def _wake(row: _Row, early: bool) -> float:
+    if not row.standing.parked or row.standing.ended_at_ms is not None:
+        return float("inf")
+    if early:
+        return float("-inf")
+    return float("inf") if row.standing.wake_at_ms is None else row.standing.wake_at_ms
+
+
+def _matches(query: Query, execution_id: str, row: _Row) -> bool:
+    start = row.start
+    return (
+        query.workflow in (None, start.workflow)
+        and query.status in (None, row.standing.status)
+        and query.business_key in (None, start.business_key)
+        and (query.started_after_ms is None or start.started_at_ms > query.started_after_ms)
+        and (query.before is None or (start.started_at_ms, execution_id) < query.before)
+    )

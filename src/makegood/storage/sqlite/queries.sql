@@ -1,0 +1,120 @@
+-- Named statements. Each has one line on why it is safe. A final row of `(?, ...)` after VALUES is
+-- repeated by `sql.repeated`, so that a whole batch is one statement (see there for the reason).
+
+-- name: fence
+-- safe: read inside the write transaction; whoever opened the file later has a higher id.
+SELECT max(id) FROM engine
+
+-- name: insert_engine
+-- safe: under the engine's file lock; AUTOINCREMENT never gives an id twice.
+INSERT INTO engine (started_at_ms, pid, host) VALUES (?, ?, ?) RETURNING id
+
+-- name: close_engine
+-- safe: touches this engine's row alone.
+UPDATE engine SET closed_at_ms = ? WHERE id = ?
+
+-- name: next_position
+-- safe: a read; no row means that there is no such execution.
+SELECT coalesce((SELECT max(position) + 1 FROM journal WHERE execution_id = e.id), 0) FROM execution AS e WHERE e.id = ?
+
+-- name: insert_execution
+-- safe: UNIQUE (id) and the partial index on held_key refuse a second holder.
+INSERT INTO execution (id, workflow, version, start_hash, started_at_ms, business_key, held_key, parent, root, search,
+    status, phase, pivoted, wake_at_ms, parked, ended_at_ms, error_code, overdue, owner)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_search
+-- safe: in the transaction of its execution's row.
+INSERT INTO search_attribute (execution_id, name, value) VALUES (?, ?, ?)
+
+-- name: insert_record
+-- safe: UNIQUE (execution_id, position) refuses a position that is taken.
+INSERT INTO journal (execution_id, position, body) VALUES (?, ?, ?)
+
+-- name: update_standing
+-- safe: each id at most once in the values; the count of changed rows is compared with theirs.
+UPDATE execution SET status = v.column2, phase = v.column3, pivoted = v.column4, wake_at_ms = v.column5, parked = v.column6,
+    ended_at_ms = v.column7, error_code = v.column8, overdue = v.column9, owner = v.column10,
+    held_key = iif(v.column7 IS NULL, held_key, NULL)
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v WHERE execution.id = v.column1
+
+-- name: insert_inbox_done
+-- safe: in the transaction of the record; a second settling of one id is no error.
+INSERT OR IGNORE INTO inbox_done (id) VALUES (?)
+
+-- name: inbox_done
+-- safe: a read.
+SELECT id FROM inbox_done ORDER BY id
+
+-- name: forget_inbox_done
+-- safe: only after the ids are durably gone from the inbox file; repeating it is no error.
+DELETE FROM inbox_done WHERE id IN (VALUES (?))
+
+-- name: key_holder
+-- safe: a read inside the transaction that was refused.
+SELECT id FROM execution WHERE workflow = ? AND held_key = ?
+
+-- name: load_page
+-- safe: a read by the unique index; one row, so that the page is one step.
+SELECT count(*), '[' || group_concat(body, ',' ORDER BY position) || ']' FROM journal
+WHERE execution_id = ? AND position >= ? AND position < ?
+
+-- name: stored
+-- safe: a read; `positions` counts by the journal's index. Conditions follow.
+SELECT e.id, e.workflow, e.version, e.start_hash, e.started_at_ms, e.business_key, e.parent, e.root, e.search,
+    e.status, e.phase, e.pivoted, e.wake_at_ms, e.parked, e.ended_at_ms, e.error_code, e.overdue, e.crashes,
+    coalesce((SELECT max(position) + 1 FROM journal WHERE execution_id = e.id), 0)
+FROM execution AS e
+
+-- name: left_over
+-- safe: read in the transaction that takes them; owners below this engine's id are gone, it holds the lock.
+SELECT e.id FROM execution AS e WHERE e.owner < ? ORDER BY e.owner, e.crashes LIMIT ?
+
+-- name: left_over_one
+-- safe: as left_over, for one id.
+SELECT e.id FROM execution AS e WHERE e.id = ? AND e.owner < ?
+
+-- name: due
+-- safe: read in the transaction that takes them.
+SELECT e.id FROM execution AS e WHERE e.parked = 1 AND e.wake_at_ms <= ? AND e.ended_at_ms IS NULL
+ORDER BY e.wake_at_ms LIMIT ?
+
+-- name: due_one
+-- safe: as due, for one id; `early` takes it whatever its time.
+SELECT e.id FROM execution AS e
+WHERE e.id = ?1 AND e.parked = 1 AND e.ended_at_ms IS NULL AND (?3 OR e.wake_at_ms <= ?2)
+
+-- name: take
+-- safe: raises the counter in the write that takes the row, and only if its last owner did not end gracefully.
+UPDATE execution SET
+    crashes = CASE
+        WHEN owner IS NULL THEN crashes
+        WHEN (SELECT closed_at_ms FROM engine WHERE engine.id = execution.owner) IS NULL THEN crashes + 1
+        ELSE 0 END,
+    owner = ?1, parked = 0, wake_at_ms = NULL
+WHERE id = ?2
+
+-- name: clear_crashes
+-- safe: sets a counter to a constant; repeating it is no error.
+UPDATE execution SET crashes = 0 WHERE id = ? AND crashes <> 0
+
+-- name: next_wake
+-- safe: a read of the first entry of the partial index.
+SELECT wake_at_ms FROM execution WHERE parked = 1 AND wake_at_ms IS NOT NULL ORDER BY wake_at_ms LIMIT 1
+
+-- name: insert_definition
+-- safe: the primary key refuses a version that exists.
+INSERT INTO definition (name, version, tree, canonical, created_at_ms) VALUES (?, ?, ?, ?, ?)
+
+-- name: definition
+-- safe: a read.
+SELECT name, version, tree, created_at_ms, canonical FROM definition WHERE name = ? AND version = ?
+
+-- name: newest_definition
+-- safe: a read by the primary key, backwards.
+SELECT name, version, tree, created_at_ms, canonical FROM definition WHERE name = ? ORDER BY version DESC LIMIT 1
+
+-- name: definitions
+-- safe: a read.
+SELECT name, version, tree, created_at_ms, canonical FROM definition AS d
+WHERE version = (SELECT max(version) FROM definition WHERE name = d.name) ORDER BY name

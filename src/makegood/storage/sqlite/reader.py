@@ -1,0 +1,108 @@
+"""Everything that only reads, on a connection of its own beside the writer.
+
+Strangers keep out: nothing here writes. Each function reads to the end before it returns, so that
+no read transaction stands open over a pause and keeps the write-ahead log from being folded in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+
+from makegood.core.events import Record
+from makegood.ports import Query, Stored, StoredDefinition
+from makegood.storage import codec
+from makegood.storage.sqlite import rows
+from makegood.storage.sqlite.sql import QUERIES
+
+PAGE = 128
+"""Records read in one step. A page is one row (see `sql`), at most 128 records of about 4 MiB."""
+
+
+def find(connection: apsw.Connection, execution_id: str) -> Stored | None:
+    """See `Journal.find`."""
+    row = connection.execute(QUERIES["stored"] + " WHERE e.id = ?", (execution_id,)).fetchone()
+    return None if row is None else rows.stored(row)
+
+
+def query(connection: apsw.Connection, wanted: Query) -> list[Stored]:
+    """See `Journal.query`."""
+    statement, values = query_statement(wanted)
+    return [rows.stored(row) for row in connection.execute(statement, values).fetchall()]
+
+
+def query_statement(wanted: Query) -> tuple[str, list[Any]]:
+    """The statement and its values. Its conditions are fixed texts; what users give are values."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    for condition, value in (
+        ("e.workflow = ?", wanted.workflow),
+        ("e.status = ?", wanted.status),
+        ("e.business_key = ?", wanted.business_key),
+        ("e.started_at_ms > ?", wanted.started_after_ms),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if wanted.before is not None:
+        conditions.append("(e.started_at_ms, e.id) < (?, ?)")
+        values += wanted.before
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    values.append(wanted.limit)
+    ordered = f"{QUERIES['stored']} INDEXED BY {_index(wanted)}{where}"
+    return f"{ordered} ORDER BY e.started_at_ms DESC, e.id DESC LIMIT ?", values
+
+
+def _index(wanted: Query) -> str:
+    # Named, because without statistics the planner cannot know which filter leaves least.
+    if wanted.business_key is not None:
+        return "execution_key"
+    if wanted.status is not None and (wanted.workflow is None or wanted.status != "completed"):
+        return "execution_status"
+    return "execution_workflow" if wanted.workflow is not None else "execution_started"
+
+
+def load(connection: apsw.Connection, execution_id: str, start: int, limit: int | None) -> list[Record]:
+    """See `Journal.load`."""
+    return [record for page in pages(connection, execution_id, start, limit) for record in page]
+
+
+def pages(connection: apsw.Connection, execution_id: str, start: int, limit: int | None) -> Iterator[list[Record]]:
+    """The records page by page; no page is empty."""
+    at, left = start, limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
+        found: Any = connection.execute(QUERIES["load_page"], (execution_id, at, at + size)).fetchone()
+        count, text = found
+        if not count:
+            return
+        yield [codec.read_record(each) for each in codec.parse(text)]
+        if count < size:
+            return
+        at, left = at + size, None if left is None else left - size
+
+
+def definition(connection: apsw.Connection, name: str, version: int | None) -> StoredDefinition | None:
+    """See `Journal.definition`."""
+    row = definition_row(connection, name, version)
+    return None if row is None else rows.definition(row)
+
+
+def definition_row(connection: apsw.Connection, name: str, version: int | None) -> rows.Row | None:
+    """The row of one version, or of the newest."""
+    if version is None:
+        return connection.execute(QUERIES["newest_definition"], (name,)).fetchone()
+    return connection.execute(QUERIES["definition"], (name, version)).fetchone()
+
+
+def definitions(connection: apsw.Connection) -> list[StoredDefinition]:
+    """See `Journal.definitions`."""
+    return [rows.definition(row) for row in connection.execute(QUERIES["definitions"]).fetchall()]
+
+
+def next_wake_ms(connection: apsw.Connection) -> int | None:
+    """See `Leases.next_wake_ms`."""
+    row = connection.execute(QUERIES["next_wake"]).fetchone()
+    return None if row is None else row[0]
