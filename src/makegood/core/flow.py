@@ -15,7 +15,8 @@ from makegood.core.judgement import Judgement, expression_failure
 from makegood.core.lookup import last_output
 from makegood.core.program import Kind, Node
 from makegood.core.state import ROOT, Instance, Key
-from makegood.expression import ExpressionError, parse_timestamp, to_json
+from makegood.expression import ExpressionError, to_json
+from makegood.expression.times import parse_timestamp
 from makegood.model import ChildWorkflow, Fail, Foreach, Parallel, Repeat, SignalStep, Wait
 
 

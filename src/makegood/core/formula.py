@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from makegood.expression import Expression, Impure, Template, ValueMapping, compile_expression, compile_mapping
+from makegood.expression import Expression, Impure, ValueMapping, compile_expression, compile_mapping, evaluate_condition
 from makegood.model import Foreach, Try
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ class Formula:
         errors: For each caught error that it reads: its name, and the try's node.
         roots: The other names that it reads: `input`, `execution`, `step`.
         path: The whole of it is this one path, or None.
+        condition: Whether it must give a bool.
     """
 
-    code: Expression | ValueMapping | Template
+    code: Expression | ValueMapping
     at: int
     inner: bool
     steps: tuple[tuple[str, int], ...]
@@ -41,10 +42,12 @@ class Formula:
     errors: tuple[tuple[str, int], ...]
     roots: frozenset[str]
     path: tuple[str | int, ...] | None
-    constant: bool = False
+    condition: bool = False
 
     def evaluate(self, bindings: dict[str, Any], impure: Impure | None = None) -> Any:
-        """The value. Raises ExpressionError and kin."""
+        """The value; of a condition, a bool. Raises ExpressionError and kin."""
+        if self.condition:
+            return evaluate_condition(self.code, bindings)  # type: ignore[arg-type]
         return self.code.evaluate(bindings, impure=impure)
 
 
@@ -78,7 +81,7 @@ def compile_formula(
         errors=tuple(errors.items()),
         roots=frozenset(roots),
         path=code.path,
-        constant=not condition and getattr(code, "constant", False),
+        condition=condition,
     )
 
 

@@ -37,9 +37,7 @@ class Scope:
 
     __slots__ = ("bindings", "budget", "built", "impure", "left", "slots", "text_left")
 
-    def __init__(
-        self, bindings: Mapping[str, object], budget: int, slots: int, impure: Impure | None = None
-    ) -> None:
+    def __init__(self, bindings: Mapping[str, object], budget: int, slots: int, impure: Impure | None = None) -> None:
         self.bindings = bindings
         self.budget = budget
         self.left = budget

@@ -103,9 +103,7 @@ def _equal_deep(scope: Scope, left: object, right: object) -> bool:
     return True
 
 
-def _pair_entries(
-    scope: Scope, one: dict[Any, object], other: dict[Any, object], pairs: list[tuple[Any, Any]]
-) -> bool:
+def _pair_entries(scope: Scope, one: dict[Any, object], other: dict[Any, object], pairs: list[tuple[Any, Any]]) -> bool:
     scope.spend(1 + len(one))
     for key, value in one.items():
         found = find(scope, other, key)

@@ -112,10 +112,8 @@ def _next(source: str, at: int) -> Token:
 
 
 def _quoted(source: str, at: int, quote: re.Match[str]) -> Token:
-    is_bytes, is_raw, mark = quote.groups()
-    body = (_RAW_BODIES if is_raw else _BODIES)[mark].match(source, quote.end())
-    if body is None:
-        raise ExpressionSyntaxError(f"The text that opens with {mark} is never closed.", offset=at)
+    is_bytes, is_raw, _ = quote.groups()
+    body = _body(source, at, quote)
     text = body.group(1)
     value: object
     if is_bytes:
@@ -146,3 +144,23 @@ def _number(source: str, at: int, number: re.Match[str]) -> Token:
     if integer > INT_MAX + 1:
         raise ExpressionSyntaxError("The integer does not fit into 64 bits.", offset=at)
     return Token("literal", integer, at, end)
+
+
+def text_end(source: str, at: int) -> int | None:
+    """Where the quoted literal that begins at `at` ends, or None if none begins there.
+
+    Raises:
+        ExpressionSyntaxError: It is never closed.
+    """
+    quote = _QUOTE.match(source, at)
+    if quote is None:
+        return None
+    return _body(source, at, quote).end()
+
+
+def _body(source: str, at: int, quote: re.Match[str]) -> re.Match[str]:
+    _, is_raw, mark = quote.groups()
+    body = (_RAW_BODIES if is_raw else _BODIES)[mark].match(source, quote.end())
+    if body is None:
+        raise ExpressionSyntaxError(f"The text that opens with {mark} is never closed.", offset=at)
+    return body

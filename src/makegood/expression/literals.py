@@ -86,7 +86,7 @@ def _unknown(found: re.Match[str], offset: int) -> ExpressionSyntaxError:
 
 
 def _joined_surrogates(text: str, offset: int) -> str:
-    """Two `\\u` halves become the character they stand for; one alone is none."""
+    """Two halves of a surrogate pair become the character they stand for; one alone is none."""
     try:
         text.encode()
     except UnicodeEncodeError:

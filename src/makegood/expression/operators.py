@@ -77,7 +77,7 @@ def add(scope: Scope, left: Any, right: Any) -> object:
             return joined
         if kind is Duration:
             return Duration(left.nanoseconds + right.nanoseconds)
-    if kind is Timestamp and type(right) is Duration or kind is Duration and type(right) is Timestamp:
+    if (kind is Timestamp and type(right) is Duration) or (kind is Duration and type(right) is Timestamp):
         return Timestamp(left.nanoseconds + right.nanoseconds)
     one, other = doubles("+", left, right)
     return one + other
@@ -174,5 +174,3 @@ def contains(scope: Scope, value: Any, container: Any) -> bool:
     if type(container) is dict:
         return find(scope, container, value) is not MISSING
     raise no_overload("in", value, container)
-
-

@@ -264,4 +264,3 @@ class _Parser:
                 break
         self._expect("}", opened)
         return syntax.MapLiteral(opened.offset, tuple(entries))
-

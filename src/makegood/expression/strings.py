@@ -11,7 +11,10 @@ from makegood.expression.operators import no_overload
 from makegood.expression.search import Haystack
 
 # Unicode White_Space; `str.strip()` would take the separators U+001C to U+001F as well.
-_SPACES: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACES: Final = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 _LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _UPPER: Final = {lower: lower - 32 for lower in range(ord("a"), ord("z") + 1)}
 
@@ -157,12 +160,12 @@ def last_index_of(scope: Scope, text: Any, part: Any, start: Any = None) -> int:
         latest = len(text)
     else:
         _integers("lastIndexOf", start)
-        latest = start
+        latest = int(start)
         if latest < 0:
             raise ExpressionError(f"lastIndexOf cannot start at {start}: positions count from 0.")
     if not part:
         return min(latest, len(text))
-    if start is not None and latest >= len(text) or len(part) > len(text):
+    if (start is not None and latest >= len(text)) or len(part) > len(text):
         return -1
     window = text[: min(len(text), latest + len(part))]
     scope.produce(text_bytes(window) + text_bytes(part))

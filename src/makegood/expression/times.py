@@ -120,15 +120,12 @@ def _date(seconds: int) -> tuple[int, int, int]:
 
 
 def _day_of_year(seconds: int) -> int:
-    days = seconds // 86_400
-    _, month, day = civil(days)
-    # The day after the year's first day is at most 365 days back.
-    for back in range(day - 1 + (month - 1) * 28, day - 1 + (month - 1) * 31 + 1):
-        if civil(days - back)[1:] == (1, 1):
-            return back
-    raise AssertionError("every day is in a year")
+    year, month, day = _date(seconds)
+    leap = month > 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    return _DAYS_BEFORE[month - 1] + day - 1 + leap
 
 
+_DAYS_BEFORE: Final = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 _FIELDS: Final[dict[str, Callable[[int, int], int]]] = {
     "getFullYear": lambda seconds, _: _date(seconds)[0],
     "getMonth": lambda seconds, _: _date(seconds)[1] - 1,

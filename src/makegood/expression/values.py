@@ -91,7 +91,7 @@ class OptionalValue:
         return "optional.of(...)" if self.present else "optional.none()"
 
 
-NONE: Final = OptionalValue(False)
+NONE: Final = OptionalValue(present=False)
 
 TYPES: Final[dict[str, CelType]] = {
     name: CelType(name)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import types
 from asyncio import CancelledError
 from collections.abc import Coroutine, Generator
 from typing import Any
+
+_log = logging.getLogger("makegood.services")
 
 
 class Overran(Exception):  # noqa: N818 - the caller decides whether it is an error
@@ -26,6 +30,7 @@ class Bounded:
         self._coroutine = coroutine
         self._timeout_s = timeout_s
         self._expired = False
+        self._cancelling = 0
         self._task: asyncio.Task[Any] | None = None
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -35,6 +40,7 @@ class Bounded:
         except StopIteration as stop:
             return stop.value
         self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
         timer = asyncio.get_running_loop().call_later(self._timeout_s, self._expire)
         try:
             while True:
@@ -43,12 +49,12 @@ class Bounded:
                 except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the coroutine
                     awaited = coroutine.throw(error)
                     if self._expired:
-                        self._abandon(awaited)
+                        _leave(coroutine, awaited)
+                        raise CancelledError from None
                 else:
                     awaited = coroutine.send(value)
         except StopIteration as stop:
-            # It finished all the same, perhaps at the last moment: an answer is an answer.
-            self._absorb()
+            # It finished all the same, at the last moment: an answer is an answer.
             return stop.value
         except CancelledError:
             if self._absorb():
@@ -56,6 +62,7 @@ class Bounded:
             raise
         finally:
             timer.cancel()
+            self._absorb()
 
     def _expire(self) -> None:
         assert self._task is not None
@@ -63,54 +70,40 @@ class Bounded:
         self._task.cancel()
 
     def _absorb(self) -> bool:
-        """Take back our own cancellation; whether it was ours alone."""
-        if not self._expired:
+        """Take back our own cancellation, once; whether nobody else cancelled the task meanwhile."""
+        if not self._expired or self._task is None:
             return False
-        assert self._task is not None
-        return self._task.uncancel() == 0
-
-    def _abandon(self, awaited: Any) -> None:
-        """The coroutine goes on after its deadline: let it, elsewhere."""
-        ours = self._absorb()
-        task = asyncio.get_running_loop().create_task(_resume(self._coroutine, awaited))
-        _abandoned.add(task)
-        task.add_done_callback(_forget)
-        raise Overran if ours else CancelledError
+        self._expired = False
+        return self._task.uncancel() <= self._cancelling
 
 
-_abandoned: set[asyncio.Task[Any]] = set()
+_left: set[asyncio.Task[None]] = set()
 
 
-def _forget(task: asyncio.Task[Any]) -> None:
-    _abandoned.discard(task)
-    if not task.cancelled():
-        task.exception()
+def _leave(coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
+    """It goes on after its deadline, and may clean up: let it, in a task of its own."""
+    task = asyncio.get_running_loop().create_task(_rest(coroutine, awaited))
+    _left.add(task)
+    task.add_done_callback(_left.discard)
 
 
-async def _resume(coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
-    await _Rest(coroutine, awaited)
+async def _rest(coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
+    try:
+        await _drive(coroutine, awaited)
+    except Exception:  # noqa: BLE001 - nobody waits for it any more
+        _log.warning("a local service raised after its deadline", exc_info=True)
 
 
-class _Rest:
+@types.coroutine
+def _drive(coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
     """What is left of a coroutine that has already handed out what it waits for."""
-
-    __slots__ = ("_awaited", "_coroutine")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
-        self._coroutine = coroutine
-        self._awaited = awaited
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        awaited = self._awaited
-        try:
-            while True:
-                try:
-                    value = yield awaited
-                except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the coroutine
-                    awaited = self._coroutine.throw(error)
-                else:
-                    awaited = self._coroutine.send(value)
-        except StopIteration as stop:
-            return stop.value
-
-
+    try:
+        while True:
+            try:
+                value = yield awaited
+            except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the coroutine
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(value)
+    except StopIteration as stop:
+        return stop.value

@@ -23,6 +23,8 @@ from makegood.services.http_wire import Response
 from makegood.services.payload import InvalidPayload, decode, encode
 from makegood.services.secrets import MissingSecret, is_reference, resolve
 
+_NO_METHODS = frozenset({"", ".", ".."})
+"""Segments that would change the path."""
 _NOT_DONE = frozenset({408, 425, 429})
 _RETRY_AFTER_MS_MAX = 24 * 3600 * 1000
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
@@ -41,6 +43,8 @@ class HttpService:
 
     async def call(self, invocation: Invocation, deadline: Deadline) -> Reply:
         """Send one request; try the next URL while none could be connected to."""
+        if invocation.method in _NO_METHODS:
+            return Reply("rejected", code="method_not_found", message=f"{invocation.method!r} names no method")
         body = encode(invocation.body)
         limit = LIMITS.undo_bytes if invocation.undo else LIMITS.payload_bytes
         if len(body) > limit and not invocation.undo:

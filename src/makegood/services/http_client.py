@@ -98,10 +98,12 @@ class Client:
             Unreadable: The answer is not HTTP or too large.
         """
         connection = self._checkout(target) or await self._connect(target, connect_s)
-        if deadline.passed or connection.closing:
+        # Asked now, not before connecting: the process may have been stopped for a while.
+        remaining_s = deadline.remaining_s
+        if remaining_s <= 0 or connection.closing:
             connection.abort()
-            raise NotSent(f"the deadline passed before anything was sent to {target}")
-        response = await connection.exchange(request, deadline.remaining_s, body_max)
+            raise NotSent(f"the deadline or the connection to {target} ended before anything was sent")
+        response = await connection.exchange(request, remaining_s, body_max)
         self._checkin(connection, response)
         return response
 

@@ -7,21 +7,20 @@ and output are copies), and no call outlasts its deadline, whether or not the se
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import logging
 import math
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
 
 from makegood.core.outcome import Reply
-from makegood.errors import ConfigurationError, Rejected, nearest
+from makegood.errors import Rejected, nearest
 from makegood.ports import Invocation
+from makegood.services.bounded import Bounded, Overran
 from makegood.services.deadline import Deadline
-from makegood.services.payload import InvalidPayload, PayloadTooLarge, copy, plain
+from makegood.services.methods import methods_of
+from makegood.services.payload import InvalidPayload, PayloadTooLarge, plain
 from makegood.services.threads import Threads
 
 THREADS_MAX = 32
@@ -58,13 +57,17 @@ class LocalService:
             return self._unknown_method(invocation.method)
         try:
             arguments = method.arguments(invocation)
+        except PayloadTooLarge as error:
+            return Reply("not_sent", code="payload_too_large", message=str(error))
+        try:
             if method.is_async:
                 answer = await Bounded(method.function(*arguments), deadline.remaining_s)
             else:
                 answer = await self._in_thread(method.function, arguments, deadline)
-            return _answered(answer)
-        except _Overran as overran:
-            return overran.reply
+        except _NoThread as error:
+            return Reply("not_sent", code="service_unavailable", message=str(error))
+        except Overran:
+            return _LATE
         except CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -75,6 +78,7 @@ class LocalService:
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit too: a service does not end the engine
             return self._failed(error, invocation)
+        return _answered(answer)
 
     def retire(self) -> None:
         """Take no new calls; open ones go on."""
@@ -89,6 +93,8 @@ class LocalService:
         if self._threads is None:
             self._threads = Threads(THREADS_MAX, f"makegood-{self._name}")
         future = self._threads.submit(lambda: _caught(function, arguments))
+        if future is None:
+            raise _NoThread(f"service {self._name!r} has been removed")
         try:
             async with asyncio.timeout(deadline.remaining_s) as timeout:
                 error, answer = await asyncio.wrap_future(future)
@@ -96,9 +102,8 @@ class LocalService:
             if not timeout.expired():
                 raise
             if future.cancelled():
-                message = f"no thread was free for {self._name} within the deadline"
-                raise _Overran(Reply("not_sent", code="service_unavailable", message=message)) from None
-            raise _Overran(_LATE) from None
+                raise _NoThread(f"no thread was free for {self._name!r} within the deadline") from None
+            raise Overran from None
         if error is not None:
             raise error
         if inspect.iscoroutine(answer):
@@ -122,10 +127,8 @@ class LocalService:
         return Reply("unknown", code="service_error", message=_described(error))
 
 
-class _Overran(Exception):  # noqa: N818 - carries a reply through, is no error
-    def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self.reply = reply
+class _NoThread(Exception):
+    """The function was never begun."""
 
 
 _LATE = Reply("unknown", code="call_timeout", message="no answer within the deadline", answered=False)

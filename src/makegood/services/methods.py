@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from makegood.errors import ConfigurationError
+from makegood.model.limits import LIMITS
 from makegood.ports import Invocation
+from makegood.services.payload import copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +66,25 @@ class Method:
     takes_call: bool
 
     def arguments(self, invocation: Invocation) -> tuple[Any, ...]:
-        if not self.takes_input and not self.takes_call:
-            return ()
-        given: tuple[Any, ...] = (copy(invocation.body),) if self.takes_input else ()
-        if not self.takes_call:
-            return given
-        return (
-            *given,
-            Call(
-                invocation.execution_id, invocation.workflow, invocation.step, invocation.service,
-                invocation.method, invocation.key, invocation.attempt, invocation.deadline_ms, invocation.undo,
-            ),
-        )  # fmt: skip
+        """What to call it with; the input is a copy that it may change.
+
+        Raises:
+            PayloadTooLarge: The input of forward work is over the limit.
+        """
+        arguments: list[Any] = []
+        if self.takes_input:
+            # An undo is never refused for its size.
+            arguments.append(copy(invocation.body, None if invocation.undo else LIMITS.payload_bytes))
+        if self.takes_call:
+            arguments.append(_call(invocation))
+        return tuple(arguments)
+
+
+def _call(given: Invocation) -> Call:
+    return Call(
+        given.execution_id, given.workflow, given.step, given.service, given.method, given.key,
+        given.attempt, given.deadline_ms, given.undo,
+    )  # fmt: skip
 
 
 def methods_of(service: str, target: Any) -> dict[str, Method]:
@@ -109,7 +118,7 @@ def _functions(target: Any) -> dict[str, Callable[..., Any]]:
     if inspect.isroutine(target) or isinstance(target, functools.partial):
         inner = target.func if isinstance(target, functools.partial) else target
         return {inner.__name__: target} if _public(inner.__name__) else {}
-    found = {}
+    found: dict[str, Callable[..., Any]] = {}
     for name in dir(target):
         # Statically first: reading a property would run the service's code.
         if _public(name) and not isinstance(inspect.getattr_static(target, name), property):
@@ -148,5 +157,3 @@ def _method(function: Callable[..., Any]) -> Method:
     second = places[1] if len(places) > 1 else None
     takes_call = second is not None and (second.name == "call" or second.default is second.empty)
     return Method(function, is_async, takes_input=True, takes_call=takes_call)
-
-

@@ -50,13 +50,18 @@ def encode(value: Any) -> bytes:
     return _encode(value)
 
 
-def copy(value: Any) -> Any:
-    """A copy of a plain value that shares no dict or list with it. Nothing is checked."""
-    if type(value) is dict:
-        return {key: copy(each) if type(each) in _CONTAINERS else each for key, each in value.items()}
-    if type(value) is list:
-        return [copy(each) if type(each) in _CONTAINERS else each for each in value]
-    return value
+def copy(value: Any, bytes_max: int | None) -> Any:
+    """A copy of a plain value that shares no dict or list with it; None sets no bound.
+
+    Raises:
+        PayloadTooLarge: Its JSON would be longer than `bytes_max`.
+    """
+    if type(value) in _SCALARS:
+        return value
+    text = _encode(value)
+    if bytes_max is not None and len(text) > bytes_max:
+        raise PayloadTooLarge(f"the value is {len(text)} bytes of JSON, more than {bytes_max}")
+    return _decode(text)
 
 
 def plain(value: Any, bytes_max: int = LIMITS.payload_bytes) -> Any:
@@ -174,3 +179,4 @@ def _place(at: str) -> str:
 
 
 _CONTAINERS = (dict, list)
+_SCALARS = (type(None), bool, int, float)

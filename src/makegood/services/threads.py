@@ -27,17 +27,17 @@ class Threads:
         self._idle = 0
         self._closed = False
 
-    def submit(self, function: Callable[[], Any]) -> Future[Any]:
+    def submit(self, function: Callable[[], Any]) -> Future[Any] | None:
         """Call it in a thread, with the caller's context variables.
 
-        The future can be cancelled while no thread has begun. `function` must not raise.
+        The future can be cancelled while no thread has begun; None once closed. `function` must
+        not raise.
         """
         context = copy_context()
         future: Future[Any] = Future()
         with self._lock:
             if self._closed:
-                future.cancel()
-                return future
+                return None
             self._queue.put((future, lambda: context.run(function)))
             if self._idle:
                 self._idle -= 1

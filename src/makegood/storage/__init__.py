@@ -56,10 +56,12 @@ def sqlite_path(dsn: str) -> str | None:
         path = rest.removeprefix("/")
         if rest.startswith("/") and path:
             return path
-        raise ConfigurationError(f"{dsn!r} names no file. Write sqlite:///relative/path.db or sqlite:////absolute/path.db.")
+        raise ConfigurationError(
+            f"{dsn!r} names no file. Write sqlite:///relative/path.db or sqlite:////absolute/path.db."
+        )
     if scheme in ("postgres", "postgresql"):
         raise ConfigurationError(
             "PostgreSQL is not available in this build of makegood yet. "
-            "Use a SQLite file, for example connection_string = \"./makegood.db\"."
+            'Use a SQLite file, for example connection_string = "./makegood.db".'
         )
     raise ConfigurationError(f"there is no storage of the kind {scheme!r}. Use a path, sqlite:///path or :memory:.")

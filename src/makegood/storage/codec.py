@@ -97,7 +97,9 @@ def read_record(data: Any) -> Record:
             raise KeyError(*(data.keys() - _RECORD_KEYS))
         return Record(data["at"], tuple([_read_event(each) for each in data["events"]]), data.get("more", False))
     except (KeyError, TypeError, AttributeError) as error:
-        raise UnknownEvent(f"a record has another shape than makegood writes ({error!r}); was a newer one here?") from error
+        raise UnknownEvent(
+            f"a record has another shape than makegood writes ({error!r}); was a newer one here?"
+        ) from error
 
 
 def encode_event(event: Event) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def decode_event(data: dict[str, Any]) -> Event:
 
 
 def _read_event(data: dict[str, Any]) -> Event:
-    key = (data.pop("e"), data.pop("v"))
+    key: tuple[Any, Any] = (data.pop("e"), data.pop("v"))
     found = _DECODERS.get(key)
     if found is None:
         return _upcast(key, data)
@@ -127,7 +129,7 @@ def _read_event(data: dict[str, Any]) -> Event:
     return event
 
 
-def _upcast(key: tuple[str, int], data: dict[str, Any]) -> Event:
+def _upcast(key: tuple[Any, Any], data: dict[str, Any]) -> Event:
     upcaster = UPCASTERS.get(key)
     if upcaster is None:
         kind, version = key

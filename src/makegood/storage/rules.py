@@ -49,12 +49,18 @@ def check(append: Append) -> None:
     standing, where = append.standing, f"execution {append.execution_id} at position {append.position}"
     if append.start is not None and (append.position != 0 or append.record is None):
         raise StorageError(f"{where}: a start travels with the record at position 0")
+    if append.start is not None and append.start.version < 1:
+        raise StorageError(f"{where}: a workflow's version is at least 1, not {append.start.version}")
     if standing is None:
         return
     if standing.status not in LIVE and standing.status not in ENDS:
         raise StorageError(f"{where}: {standing.status!r} is not a state of an execution")
     if (standing.ended_at_ms is not None) != (standing.status in ENDS):
-        raise StorageError(f"{where}: a time of end is given if and only if the state is an end, not with {standing.status!r}")
+        raise StorageError(
+            f"{where}: a time of end is given if and only if the state is an end, not with {standing.status!r}"
+        )
+    if standing.parked and standing.ended_at_ms is not None:
+        raise StorageError(f"{where}: what has ended is not parked")
     if standing.phase not in PHASES:
         raise StorageError(f"{where}: {standing.phase!r} is not a phase")
 
@@ -99,7 +105,9 @@ def key_taken(workflow: str, key: str, holder: str | None) -> Conflict:
 def position_taken(append: Append, positions: int | None) -> Fenced:
     """The journal does not stand where the writer believes it does."""
     if positions is None:
-        return Fenced(f"execution {append.execution_id!r} has no row, so that nothing can be appended to it; nothing was written")
+        return Fenced(
+            f"execution {append.execution_id!r} has no row, so that nothing can be appended to it; nothing was written"
+        )
     return Fenced(
         f"execution {append.execution_id!r} stands at position {positions}, not {append.position}: "
         "somebody else has written to it, or a record is missing; nothing was written"
@@ -108,7 +116,10 @@ def position_taken(append: Append, positions: int | None) -> Fenced:
 
 def version_taken(name: str, version: int) -> Conflict:
     """An explicit version of a definition exists with other content."""
-    message = f"workflow {name!r} version {version} exists with other content. Register it without a version, or with a new one."
+    message = (
+        f"workflow {name!r} version {version} exists with other content. "
+        "Register it without a version, or with a new one."
+    )
     return Conflict(message, code="version_exists", existing=f"{name}:{version}")
 
 

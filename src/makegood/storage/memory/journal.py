@@ -62,7 +62,7 @@ class MemoryStore:
     """
 
     def __init__(self, after: MemoryStore | None = None) -> None:
-        self._kept: _Kept = after._kept if after is not None else _Kept()
+        self._kept: _Kept = after._kept if after is not None else _Kept()  # noqa: SLF001  One of us.
         self._kept.incarnation += 1
         self._me = self._kept.incarnation
         self._closed = False
@@ -90,7 +90,7 @@ class MemoryStore:
         if text is not None:
             row.records.append(text)
         if append.standing is not None:
-            self._stand(append.execution_id, row, append.standing)
+            self._stand(row, append.standing)
         self._settle(append.inbox_ids, "")
         return None
 
@@ -107,10 +107,10 @@ class MemoryStore:
         search = msgspec.json.decode(msgspec.json.encode(start.search))
         row = _Row(replace(start, search=search), standing, self._me, holds_key)
         self._kept.rows[append.execution_id] = row
-        self._stand(append.execution_id, row, standing)
+        self._stand(row, standing)
         return None, row
 
-    def _stand(self, execution_id: str, row: _Row, standing: Standing) -> None:
+    def _stand(self, row: _Row, standing: Standing) -> None:
         row.standing = standing
         row.owner = self._me if rules.is_owned(standing) else None
         if standing.ended_at_ms is not None and row.holds_key:
@@ -138,7 +138,9 @@ class MemoryStore:
         found.sort(reverse=True)
         return [self._kept.rows[each].stored(each) for _, each in found[: query.limit]]
 
-    async def put_definition(self, name: str, tree: Any, version: int | None, now_ms: int) -> tuple[StoredDefinition, bool]:
+    async def put_definition(
+        self, name: str, tree: Any, version: int | None, now_ms: int
+    ) -> tuple[StoredDefinition, bool]:
         """See `Journal.put_definition`."""
         self._check_open()
         if version is not None and version < 1:

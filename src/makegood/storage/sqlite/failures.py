@@ -17,16 +17,34 @@ REFUSALS = (apsw.ConstraintError, apsw.TooBigError, apsw.MismatchError, UnicodeE
 
 _WORDS: dict[type[apsw.Error], tuple[type[StorageError], str]] = {
     apsw.FullError: (StorageUnavailable, "the disk or the quota is full. Make room; nothing was written"),
-    apsw.IOError: (StorageUnavailable, "reading or writing failed. Look at the disk and the system's log, then start again"),
+    apsw.IOError: (
+        StorageUnavailable,
+        "reading or writing failed. Look at the disk and the system's log, then start again",
+    ),
     apsw.ReadOnlyError: (StorageUnavailable, "it is read-only. Make the file and its folder writable for this user"),
-    apsw.PermissionsError: (StorageUnavailable, "access is denied. Make the file and its folder writable for this user"),
-    apsw.CantOpenError: (StorageUnavailable, "it cannot be opened. See that the file and its folder exist and are accessible"),
-    apsw.BusyError: (StorageUnavailable, "another process keeps it locked. See which one has it open, a backup perhaps"),
+    apsw.PermissionsError: (
+        StorageUnavailable,
+        "access is denied. Make the file and its folder writable for this user",
+    ),
+    apsw.CantOpenError: (
+        StorageUnavailable,
+        "it cannot be opened. See that the file and its folder exist and are accessible",
+    ),
+    apsw.BusyError: (
+        StorageUnavailable,
+        "another process keeps it locked. See which one has it open, a backup perhaps",
+    ),
     apsw.LockedError: (StorageUnavailable, "another connection keeps it locked. Try again"),
     apsw.NoMemError: (StorageUnavailable, "there is not enough memory"),
-    apsw.ProtocolError: (StorageUnavailable, "the locking protocol of its file system failed. Do not keep it on a network drive"),
+    apsw.ProtocolError: (
+        StorageUnavailable,
+        "the locking protocol of its file system failed. Do not keep it on a network drive",
+    ),
     apsw.CorruptError: (StorageCorrupt, "it is damaged. Nothing was written; copy it as it is and restore a backup"),
-    apsw.NotADBError: (StorageCorrupt, "it is no SQLite database, or it is encrypted. Nothing was written; choose another path"),
+    apsw.NotADBError: (
+        StorageCorrupt,
+        "it is no SQLite database, or it is encrypted. Nothing was written; choose another path",
+    ),
 }
 
 

@@ -43,7 +43,9 @@ def exists(path: str) -> bool:
     except OSError as error:
         raise StorageUnavailable(f"{path}: {error.strerror}. See that the path is right and accessible.") from error
     if stat.S_ISDIR(found.st_mode):
-        raise StorageUnavailable(f"{path} is a folder. Give the path of a file, for example {os.path.join(path, 'makegood.db')}.")
+        raise StorageUnavailable(
+            f"{path} is a folder. Give the path of a file, for example {os.path.join(path, 'makegood.db')}."
+        )
     if not stat.S_ISREG(found.st_mode):
         raise StorageUnavailable(f"{path} is no regular file. Give the path of a file.")
     if found.st_size == 0:
@@ -154,7 +156,9 @@ def create(path: str) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise StorageUnavailable(f"{path} cannot be created: {error.strerror}. Make its folder writable for this user.") from error
+        raise StorageUnavailable(
+            f"{path} cannot be created: {error.strerror}. Make its folder writable for this user."
+        ) from error
 
 
 class SqliteSchema:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -89,11 +90,13 @@ class InboxReader:
         self._done = set(done)
         self._connection: apsw.Connection | None = None
         self._seen: tuple[int, ...] | None = None
-        self._open = {each: "" for each in done}
+        self._open = dict.fromkeys(done, "")
+        # Filled by the writer's thread, emptied by this one's: a deque needs no lock for that.
+        self._noted: deque[int] = deque()
 
     def unchanged(self) -> bool:
         """Whether nothing lies there, as far as a look at the file can tell: cheap and never wrong."""
-        if self._open:
+        if self._open or self._noted:
             return False
         found = self._signature()
         return found is None or found == self._seen
@@ -115,13 +118,20 @@ class InboxReader:
         self._seen = signature if quiet else None
         return kept[:limit]
 
+    def note(self, ids: Sequence[int]) -> None:
+        """A record has settled these: they are accepted. From any thread."""
+        self._noted.extend(ids)
+
     def settle(self, ids: Sequence[int], verdict: str) -> None:
         """Remember what is to be told about these; `flush` writes it."""
         self._done.update(ids)
-        self._open.update(dict.fromkeys(ids, verdict))
+        for each in ids:
+            self._open.setdefault(each, verdict)
 
     def flush(self) -> list[int]:
         """Write the verdicts; returns the ids that are durably settled in this file now."""
+        while self._noted:
+            self.settle([self._noted.popleft()], "")
         if not self._open or self._signature() is None:
             settled, self._open = list(self._open), {}
             return settled

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import apsw
 
 from makegood.core.events import Record
-from makegood.errors import Fenced, StorageError, StorageUnavailable
+from makegood.errors import StorageError, StorageUnavailable
 from makegood.ports import Append, InboxRow, Query, Stored, StoredDefinition
 from makegood.storage import migrate, rules
 from makegood.storage.sqlite import files, reader
@@ -27,7 +27,7 @@ from makegood.storage.sqlite.inbox import InboxReader
 from makegood.storage.sqlite.lane import Lane
 from makegood.storage.sqlite.lock import EngineLock, Holder, lock_holder
 from makegood.storage.sqlite.sql import QUERIES
-from makegood.storage.sqlite.writer import Writer
+from makegood.storage.sqlite.writer import Texts, Writer
 
 T = TypeVar("T")
 
@@ -74,7 +74,9 @@ class SqliteStore:
         there = files.exists(path)
         if not exclusive:
             if not there:
-                raise StorageUnavailable(f"there is no database at {path}. Start an engine on it first, or see that the path is right.")
+                raise StorageUnavailable(
+                    f"there is no database at {path}. Start an engine on it first, or see that the path is right."
+                )
             files.verify(path)
             return cls(path, None, _open_reading(path), None)
         lock = EngineLock(path)
@@ -144,12 +146,9 @@ class SqliteStore:
         """See `Journal.append`. Cancelling the caller does not call the commit back."""
         writer = self._writing()
         texts, verdicts = rules.encode(batch)
-        verdicts = await self._write_lane.run(partial(writer.append, batch, texts, verdicts))
-        settled = [
-            each_id for each, verdict in zip(batch, verdicts, strict=True) if verdict is None for each_id in each.inbox_ids
-        ]
-        if settled:
-            self._inbox_lane.run(partial(self._settle, settled))
+        verdicts = await self._write_lane.run(partial(self._append, writer, batch, texts, verdicts))
+        if any(each.inbox_ids for each in batch):
+            self._inbox_lane.run(self._settle)
         return verdicts
 
     async def load(self, execution_id: str, *, start: int = 0, limit: int | None = None) -> list[Record]:
@@ -170,7 +169,9 @@ class SqliteStore:
         """See `Journal.query`."""
         return await self._read(partial(reader.query, self._reading, query))
 
-    async def put_definition(self, name: str, tree: Any, version: int | None, now_ms: int) -> tuple[StoredDefinition, bool]:
+    async def put_definition(
+        self, name: str, tree: Any, version: int | None, now_ms: int
+    ) -> tuple[StoredDefinition, bool]:
         """See `Journal.put_definition`."""
         return await self._write_lane.run(partial(self._writing().put_definition, name, tree, version, now_ms))
 
@@ -252,19 +253,34 @@ class SqliteStore:
         except apsw.Error as error:
             raise translated(error, self.path) from error
 
-    def _settle(self, ids: Sequence[int]) -> None:
-        # The record is committed, whatever becomes of the file beside it: the next look tries again.
-        with suppress(StorageError, Fenced):
-            self._drop(ids, "")
+    def _append(
+        self, writer: Writer, batch: Sequence[Append], texts: Texts, verdicts: list[rules.Verdict]
+    ) -> list[rules.Verdict]:
+        verdicts = writer.append(batch, texts, verdicts)
+        if self._inbox is not None:
+            for each, verdict in zip(batch, verdicts, strict=True):
+                if each.inbox_ids and verdict is None:
+                    self._inbox.note(each.inbox_ids)
+        return verdicts
+
+    def _settle(self) -> None:
+        # The records are committed, whatever becomes of the file beside them: the next look tries again.
+        with suppress(StorageError):
+            self._flush()
 
     def _look(self, limit: int) -> list[InboxRow]:
-        assert self._inbox is not None and self._writer is not None
-        self._writer.forget_settled(self._inbox.flush())
+        assert self._inbox is not None
+        self._flush()
         return self._inbox.waiting(limit)
 
     def _drop(self, ids: Sequence[int], verdict: str) -> None:
-        assert self._inbox is not None and self._writer is not None
+        assert self._inbox is not None
         self._inbox.settle(ids, verdict)
+        self._flush()
+
+    def _flush(self) -> None:
+        assert self._inbox is not None
+        assert self._writer is not None
         self._writer.forget_settled(self._inbox.flush())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -57,10 +58,8 @@ class Lane:
                 result, error = work(), None
             except BaseException as caught:  # noqa: BLE001  Whatever it is belongs to the asker.
                 result, error = None, caught
-            try:
+            with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
                 loop.call_soon_threadsafe(_settle, future, result, error)
-            except RuntimeError:  # The loop is closed: nobody waits any more.
-                pass
             del job, work, loop, future, result, error
 
 

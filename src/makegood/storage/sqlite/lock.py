@@ -72,7 +72,8 @@ class EngineLock:
             holder = _read(fd)
             os.close(fd)
             raise StorageHeld(
-                f"{self._path} is held by {holder}. One SQLite file takes one engine at a time: stop that one, or use another file.",
+                f"{self._path} is held by {holder}. One SQLite file takes one engine at a time: "
+                "stop that one, or use another file.",
                 holder=str(holder),
             )
         self._fd = fd
@@ -87,7 +88,10 @@ class EngineLock:
     @staticmethod
     def _write(fd: int) -> None:
         me = Holder(
-            pid=os.getpid(), host=socket.gethostname(), command=" ".join(sys.argv)[:200], started_at_ms=time.time_ns() // 1_000_000
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            command=" ".join(sys.argv)[:200],
+            started_at_ms=time.time_ns() // 1_000_000,
         )
         try:
             os.ftruncate(fd, 0)

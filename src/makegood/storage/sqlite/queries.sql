@@ -55,9 +55,9 @@ DELETE FROM inbox_done WHERE id IN (VALUES (?))
 SELECT id FROM execution WHERE workflow = ? AND held_key = ?
 
 -- name: load_page
--- safe: a read by the unique index; one row, so that the page is one step.
-SELECT count(*), '[' || group_concat(body, ',' ORDER BY position) || ']' FROM journal
-WHERE execution_id = ? AND position >= ? AND position < ?
+-- safe: a read by the unique index; one row, so that the page is one step. group_concat keeps a subquery's order.
+SELECT count(*), '[' || group_concat(body, ',') || ']' FROM (
+    SELECT body FROM journal WHERE execution_id = ? AND position >= ? AND position < ? ORDER BY position)
 
 -- name: stored
 -- safe: a read; `positions` counts by the journal's index. Conditions follow.

@@ -17,8 +17,9 @@ from makegood.storage import codec
 from makegood.storage.sqlite import rows
 from makegood.storage.sqlite.sql import QUERIES
 
-PAGE = 128
-"""Records read in one step. A page is one row (see `sql`), at most 128 records of about 4 MiB."""
+PAGE = 64
+"""Records read in one step. A page is one text (see `sql`), and SQLite's longest has 10**9 bytes: room
+for 64 records of 15 MB, where about 4 MiB is a record's bound."""
 
 
 def find(connection: apsw.Connection, execution_id: str) -> Stored | None:

@@ -43,7 +43,9 @@ def standing_row(execution_id: str, standing: Standing, owner: int) -> Row:
 def search_rows(append: Append) -> list[Row]:
     """For `insert_search`."""
     assert append.start is not None
-    return [(append.execution_id, name, msgspec.json.encode(value).decode()) for name, value in append.start.search.items()]
+    return [
+        (append.execution_id, name, msgspec.json.encode(value).decode()) for name, value in append.start.search.items()
+    ]
 
 
 def stored(row: Row) -> Stored:

@@ -230,7 +230,9 @@ class Writer:
     def _fence(self) -> None:
         newest = self._connection.execute(QUERIES["fence"]).fetchone()
         if newest is None or newest[0] != self._me:
-            raise Fenced(f"{self._path}: another engine has opened the database since; this one has written nothing and must stop")
+            raise Fenced(
+                f"{self._path}: another engine has opened the database since; this one wrote nothing and must stop"
+            )
 
     def _failed(self, error: apsw.Error) -> StorageError:
         ours = translated(error, self._path)

@@ -43,7 +43,7 @@ CREATE INDEX execution_workflow ON execution (workflow, started_at_ms, id);
 CREATE INDEX execution_status   ON execution (status, started_at_ms, id);
 CREATE INDEX execution_key      ON execution (business_key, started_at_ms, id) WHERE business_key IS NOT NULL;
 CREATE INDEX execution_parent   ON execution (parent) WHERE parent IS NOT NULL;
-CREATE INDEX execution_owner    ON execution (owner) WHERE owner IS NOT NULL;
+CREATE INDEX execution_owner    ON execution (owner, crashes) WHERE owner IS NOT NULL;
 CREATE INDEX execution_wake     ON execution (wake_at_ms) WHERE parked = 1;
 
 CREATE TABLE search_attribute (

@@ -1,0 +1,123 @@
+"""An execution as callers see it: the shapes of the HTTP API, from the state alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from makegood.core.events import Failure
+from makegood.core.program import Kind, Node
+from makegood.core.state import Instance, Key, State
+
+STEPS_SHOWN = 1000
+"""So many steps are in a description; the rest is asked for by pages."""
+_EFFECT = frozenset({"succeeded", "unknown"})
+
+
+def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, Any]:
+    """The whole execution: `{id, workflow, version, status, phase, input, output, error, ...}`.
+
+    `steps` are in order of beginning, `compensations` in undo order.
+    """
+    return {
+        "id": state.execution_id,
+        "workflow": state.workflow,
+        "version": state.version,
+        "status": state.status,
+        "phase": state.phase,
+        "input": state.input,
+        "output": state.output,
+        "error": failure_view(state.error),
+        "suppressed": [failure_view(each) for each in state.suppressed],
+        "steps": step_views(state, 0, steps_max),
+        "compensations": compensation_views(state),
+        "uncompensated_steps": uncompensated_steps(state),
+        "business_key": state.business_key,
+        "started_at": time_text(state.started_at_ms),
+        "ended_at": time_text(state.ended_at_ms),
+        "revision": state.records,
+    }
+
+
+def failure_view(failure: Failure | None) -> dict[str, Any] | None:
+    """`{code, message, details, outcome, step, iteration}`, or None."""
+    if failure is None:
+        return None
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "details": failure.details,
+        "outcome": failure.outcome,
+        "step": failure.step,
+        "iteration": list(failure.iteration),
+    }
+
+
+def step_views(state: State, start: int, count: int | None) -> list[dict[str, Any]]:
+    """Some of the steps, in order of beginning."""
+    stop = None if count is None else start + count
+    instances = list(state.instances.values())[start:stop]
+    return [_step_view(state, state.program.nodes[each.node], each) for each in instances]
+
+
+def _step_view(state: State, node: Node, instance: Instance) -> dict[str, Any]:
+    call = node.call.call if node.kind is Kind.CALL else None
+    return {
+        "step": node.name,
+        "iteration": list(instance.iteration),
+        "kind": node.kind.value,
+        "call": call,
+        "forward": instance.forward,
+        "compensation": instance.compensation,
+        "attempts": 0 if instance.call is None else instance.call.attempts,
+        "started_at": time_text(instance.started_at_ms),
+        "ended_at": time_text(instance.ended_at_ms),
+        "input": instance.input,
+        "output": instance.output,
+        "error": failure_view(instance.error),
+    }
+
+
+def compensation_views(state: State) -> list[dict[str, Any]]:
+    """The compensation list in undo order: the last to settle first."""
+    views = []
+    for key in reversed(state.entries):
+        instance = state.instances[key]
+        undo = state.node(key).undo
+        assert undo is not None
+        track = instance.undo
+        error = instance.undo_error or (None if track is None or instance.compensation == "done" else track.error)
+        views.append(
+            {
+                "step": state.node(key).name,
+                "iteration": list(key[1]),
+                "call": undo.call,
+                "status": instance.compensation,
+                "attempts": 0 if track is None else track.attempts,
+                "error": failure_view(error),
+                "note": instance.note,
+            }
+        )
+    return views
+
+
+def uncompensated_steps(state: State) -> list[str]:
+    """Rule 7: the calls that had or may have had an effect and have no compensation."""
+    if not state.ended or state.status == "completed":
+        return []
+    return [state.name(key) for key in state.instances if _is_uncompensated(state, key)]
+
+
+def _is_uncompensated(state: State, key: Key) -> bool:
+    node, instance = state.node(key), state.instances[key]
+    if node.kind is not Kind.CALL or instance.forward not in _EFFECT:
+        return False
+    return node.undo is None and not node.call.read_only
+
+
+def time_text(at_ms: int | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds."""
+    if at_ms is None:
+        return None
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

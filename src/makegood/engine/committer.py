@@ -1,0 +1,131 @@
+"""Group commit: what all executions queued while the last commit was under way is the next one.
+
+No artificial delay: an idle engine commits at once. Order of queueing is order of writing. Nothing
+here judges; who queued is told when its append is durable, or why it alone was refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from makegood.engine.log import log, names
+from makegood.errors import Fenced, StorageError
+from makegood.ports import Append, Journal
+
+Settled = Callable[[Exception | None], None]
+
+BATCH_MAX = 2_000
+"""Appends in one transaction at most."""
+RETRY_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before a batch is tried again whose transaction failed; the last one repeats."""
+
+
+class Broken(Protocol):
+    """Told once when appending has failed for good."""
+
+    def __call__(self, error: Exception) -> None: ...
+
+
+class Committer:
+    """Writes batches, one after another.
+
+    Args:
+        journal: Where to.
+        on_broken: Called when the engine can write no more.
+        patience_s: How long a failing database is tried again before that.
+    """
+
+    def __init__(self, journal: Journal, on_broken: Broken, *, patience_s: float = 30.0) -> None:
+        self._journal = journal
+        self._on_broken = on_broken
+        self._patience_s = patience_s
+        self._queue: list[tuple[Append, Settled]] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self.broken: Exception | None = None
+        self.batches = 0
+        self.appends = 0
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="makegood-committer")
+
+    def append(self, append: Append, settled: Settled) -> None:
+        """Queue one append; `settled` is called on the loop when it is durable or refused."""
+        if self.broken is not None:
+            settled(self.broken)
+            return
+        self._queue.append((append, settled))
+        self._idle.clear()
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Return when everything queued so far, and what follows from it, is durable."""
+        await self._idle.wait()
+
+    async def aclose(self) -> None:
+        """Write what is queued, then stop."""
+        if self._task is None:
+            return
+        if self.broken is None:
+            await self.flush()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+            if not self._queue:
+                self._wake.clear()
+            await self._write(batch)
+            if not self._queue:
+                self._idle.set()
+
+    async def _write(self, batch: list[tuple[Append, Settled]]) -> None:
+        try:
+            results = await self._until_written([append for append, _ in batch])
+        except (StorageError, Fenced) as error:
+            self._break(error, batch)
+            return
+        self.batches += 1
+        self.appends += len(batch)
+        for (_, settled), result in zip(batch, results, strict=True):
+            settled(result)
+
+    async def _until_written(self, appends: list[Append]) -> list[Exception | None]:
+        """A transaction that failed wrote nothing, so it may be tried again (rule 34)."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._patience_s
+        tries = 0
+        while True:
+            try:
+                return await self._journal.append(appends)
+            except StorageError as error:
+                wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)]
+                starts_alone = all(append.start is not None for append in appends)
+                if starts_alone or loop.time() + wait_s > give_up_at:
+                    raise
+                tries += 1
+                log.warning(names.COMMIT_FAILED, error=str(error), again_in_s=wait_s)
+                await asyncio.sleep(wait_s)
+
+    def _break(self, error: Exception, batch: list[tuple[Append, Settled]]) -> None:
+        starts_alone = all(append.start is not None for append, _ in batch)
+        if starts_alone and not isinstance(error, Fenced):
+            # Callers are waiting for these and nothing of them exists yet: the engine itself goes on.
+            for _, settled in batch:
+                settled(error)
+            return
+        log.error(names.ENGINE_BROKEN, error=str(error))
+        self.broken = error
+        waiting, self._queue = [*batch, *self._queue], []
+        for _, settled in waiting:
+            settled(error)
+        self._on_broken(error)
+        self._idle.set()

@@ -1,0 +1,157 @@
+"""Registered definitions, compiled once per version and kept for as long as they are used."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from makegood.core.program import Program, compile_program
+from makegood.errors import InputError, NotFound, nearest
+from makegood.expression import Expression, ExpressionError, compile_expression
+from makegood.language import load_canonical
+from makegood.model import Definition
+from makegood.ports import Journal
+
+KEPT_MAX = 256
+"""Compiled programs kept at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One version of a workflow, ready to be started.
+
+    Attributes:
+        check_input: Raises InputError when an input does not fit the schema.
+        business_key: Compiled, or None.
+    """
+
+    program: Program
+    check_input: Callable[[Any], None]
+    business_key: Expression | None
+    search: tuple[tuple[str, Expression], ...]
+
+
+class Definitions:
+    """The definitions of one engine, backed by its journal."""
+
+    def __init__(self, journal: Journal, now_ms: Callable[[], int]) -> None:
+        self._journal = journal
+        self._now_ms = now_ms
+        self._kept: OrderedDict[tuple[str, int], Registered] = OrderedDict()
+        self._versions: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    async def register(self, definition: Definition) -> tuple[Registered, bool]:
+        """Store a definition; whether that made a new version.
+
+        Raises:
+            Conflict: Its explicit version exists with other content.
+        """
+        content = json.dumps(definition.tree, sort_keys=True, ensure_ascii=False)
+        known = self._versions.get(content)
+        if known is not None and known in self._kept:
+            return self._kept[known], False
+        stored, new = await self._journal.put_definition(
+            definition.name, definition.tree, definition.version, self._now_ms()
+        )
+        registered = self._keep(definition, stored.version)
+        self._versions[content] = (stored.name, stored.version)
+        while len(self._versions) > KEPT_MAX:
+            self._versions.popitem(last=False)
+        return registered, new
+
+    async def get(self, name: str, version: int | None = None) -> Registered:
+        """One version, or the newest.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if version is not None and (name, version) in self._kept:
+            self._kept.move_to_end((name, version))
+            return self._kept[(name, version)]
+        stored = await self._journal.definition(name, version)
+        if stored is None:
+            raise NotFound(await self._unknown(name, version))
+        return self._keep(load_canonical(stored.tree), stored.version)
+
+    def forget_versions(self) -> None:
+        """What is newest may have changed elsewhere."""
+        self._versions.clear()
+
+    async def _unknown(self, name: str, version: int | None) -> str:
+        newest = {each.name: each.version for each in await self._journal.definitions()}
+        if name in newest:
+            return f"workflow {name!r} has no version {version}; its newest is {newest[name]}."
+        return f"no workflow {name!r} is registered.{nearest(name, newest)}"
+
+    def _keep(self, definition: Definition, version: int) -> Registered:
+        key = (definition.name, version)
+        if key not in self._kept:
+            self._kept[key] = compiled(definition, version)
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+def compiled(definition: Definition, version: int) -> Registered:
+    """A definition with everything compiled that a start needs."""
+    return Registered(
+        compile_program(definition, version),
+        schema_check(definition.input_schema, f"the input of workflow {definition.name!r}"),
+        None if definition.business_key is None else compile_expression(definition.business_key),
+        tuple((name, compile_expression(source)) for name, source in definition.search),
+    )
+
+
+def schema_check(schema: Any, what: str) -> Callable[[Any], None]:
+    """A check of values against a JSON Schema; one that takes everything for None."""
+    if schema is None:
+        return lambda _value: None
+    import jsonschema_rs
+
+    validator = jsonschema_rs.validator_for(schema)
+
+    def check(value: Any) -> None:
+        error = next(iter(validator.iter_errors(value)), None)
+        if error is not None:
+            pointer = "".join(f"/{part}" for part in error.instance_path)
+            raise InputError(f"{what} does not fit its schema at {pointer or '/'}: {error.message}", pointer=pointer)
+
+    return check
+
+
+def business_key_of(registered: Registered, value: Any) -> str | None:
+    """The business key that an input gives, as text; null is no key.
+
+    Raises:
+        InputError: Its expression has no value for this input (rule 28).
+    """
+    if registered.business_key is None:
+        return None
+    try:
+        key = registered.business_key.evaluate({"input": value})
+    except ExpressionError as error:
+        raise InputError(f"the business key has no value for this input: {error}") from error
+    if key is None:
+        return None
+    if isinstance(key, str | int) and not isinstance(key, bool):
+        return str(key)
+    raise InputError("a business key must be a string, an int or null")
+
+
+def search_of(registered: Registered, value: Any) -> dict[str, Any]:
+    """The search attributes that an input gives.
+
+    Raises:
+        InputError: One of them has no value for this input.
+    """
+    found: dict[str, Any] = {}
+    for name, expression in registered.search:
+        try:
+            found[name] = expression.evaluate({"input": value})
+        except ExpressionError as error:
+            raise InputError(f"the search attribute {name!r} has no value for this input: {error}") from error
+    return found

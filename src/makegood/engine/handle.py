@@ -1,0 +1,69 @@
+"""One execution as the caller of `start` holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from makegood.errors import (
+    CompensationFailed,
+    ExecutionCompensated,
+    ExecutionEnded,
+    ExecutionFailed,
+    ExecutionSuspended,
+)
+
+if TYPE_CHECKING:
+    from makegood.engine.client import Engine
+
+_ENDINGS: dict[str, type[ExecutionEnded]] = {
+    "failed": ExecutionFailed,
+    "compensated": ExecutionCompensated,
+    "compensation_failed": CompensationFailed,
+    "suspended": ExecutionSuspended,
+}
+
+
+class Execution:
+    """A handle on one execution.
+
+    Attributes:
+        id: Its id.
+        resumed: Whether the start found it there already.
+    """
+
+    __slots__ = ("_engine", "id", "resumed")
+
+    def __init__(self, engine: Engine, execution_id: str, *, resumed: bool = False) -> None:
+        self._engine = engine
+        self.id = execution_id
+        self.resumed = resumed
+
+    def __repr__(self) -> str:
+        return f"Execution({self.id!r})"
+
+    async def result(self) -> Any:
+        """Wait for the end; the output. Raises ExecutionFailed and kin, with the facts."""
+        return await self._engine.result(self.id)
+
+    async def end(self) -> dict[str, Any]:
+        """Wait for the end, whatever it is; the whole execution."""
+        return await self._engine.end(self.id)
+
+    async def describe(self) -> dict[str, Any]:
+        """The whole execution as it stands."""
+        return await self._engine.describe(self.id)
+
+    async def cancel(self, *, by: str = "", note: str = "") -> None:
+        """Abort it."""
+        await self._engine.cancel(self.id, by=by, note=note)
+
+    async def signal(self, name: str, payload: Any = None) -> None:
+        """Send it a signal."""
+        await self._engine.signal(self.id, name, payload)
+
+
+def raise_unless_completed(view: dict[str, Any]) -> Any:
+    """The output of a completed execution; its error otherwise."""
+    if view["status"] == "completed":
+        return view["output"]
+    raise _ENDINGS.get(view["status"], ExecutionEnded)(view)

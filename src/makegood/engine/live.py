@@ -1,0 +1,49 @@
+"""One execution in memory: its state, its place in the journal, and who waits for what of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from makegood.core.program import Program
+from makegood.core.state import Key, State
+from makegood.ports import Standing
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """An execution that this engine advances.
+
+    Attributes:
+        position: Where its next record goes.
+        queued: Records handed to the committer and not durable yet.
+        asked: Calls and undos that wait for a place at their service.
+        standing: The row as it was last written.
+        sending: Requests under way.
+        on_durable: What waits for everything queued so far.
+        inbox_ids: Requests from other processes that the next record settles.
+    """
+
+    id: str
+    program: Program
+    state: State
+    position: int
+    standing: Standing
+    queued: int = 0
+    sending: int = 0
+    leaving: bool = False
+    asked: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    on_durable: list[Callable[[Exception | None], None]] = field(default_factory=list)
+    inbox_ids: list[int] = field(default_factory=list)
+
+
+def standing_of(state: State) -> Standing:
+    """The row that a state has while somebody advances it."""
+    return Standing(
+        status=state.status,
+        phase=state.phase,
+        pivoted=state.pivoted,
+        ended_at_ms=state.ended_at_ms if state.ended else None,
+        error_code=None if state.error is None else state.error.code,
+        overdue=state.overdue,
+    )

@@ -1,0 +1,46 @@
+"""Every log event of the engine, by name. Error: a person must act. Warning: the engine tries again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+
+class names:  # noqa: N801 - a namespace of constants
+    """Stable names of log events."""
+
+    COMMIT_FAILED = "commit_failed"
+    ENGINE_BROKEN = "engine_broken"
+    EXECUTION_NOT_UNDERSTOOD = "execution_not_understood"
+    EXECUTION_RESUMED = "execution_resumed"
+    EXECUTION_UNSERVED = "execution_unserved"
+    REQUEST_DROPPED = "request_dropped"
+    JUDGEMENT_FAILED = "judgement_failed"
+
+
+class Log:
+    """Structured lines through the standard library: the event's name, then its facts."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("makegood")
+        self._logger.addHandler(logging.NullHandler())
+
+    def info(self, event: str, **facts: Any) -> None:
+        """Something worth knowing."""
+        self._write(logging.INFO, event, facts)
+
+    def warning(self, event: str, **facts: Any) -> None:
+        """Something the engine will try again."""
+        self._write(logging.WARNING, event, facts)
+
+    def error(self, event: str, **facts: Any) -> None:
+        """Something a person must look at."""
+        self._write(logging.ERROR, event, facts)
+
+    def _write(self, level: int, event: str, facts: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            told = " ".join(f"{name}={value!r}" for name, value in facts.items())
+            self._logger.log(level, "%s %s", event, told, extra={"event": event, "facts": facts})
+
+
+log = Log()

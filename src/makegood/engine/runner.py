@@ -1,0 +1,371 @@
+"""Drives the executions of this process: puts news before the core, appends, and does what follows.
+
+The one path of every execution: news -> decide -> append -> durable -> send. Nothing is sent before
+the record that starts it is durable (rule 31), nobody hears of an end before it is (rule 35).
+Recovery takes the same path: load, fold, ask what is outstanding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from makegood.core import inputs
+from makegood.core.continuing import extend
+from makegood.core.decide import decide
+from makegood.core.events import Record
+from makegood.core.judgement import Moment, Settings
+from makegood.core.outcome import Reply
+from makegood.core.outstanding import (
+    Command,
+    Dispatch,
+    GoOn,
+    Send,
+    newly_outstanding,
+    next_moment_ms,
+    outstanding,
+    ripen,
+)
+from makegood.core.state import Key, State
+from makegood.core.undoing import idempotency_key, undo_body
+from makegood.engine.alarm import Alarm
+from makegood.engine.committer import Committer
+from makegood.engine.live import Live, standing_of
+from makegood.engine.log import log, names
+from makegood.errors import MakegoodError
+from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Start
+
+PARK_AFTER_MS = 2_000
+"""A wait that is shorter is spent in memory."""
+
+Told = Callable[[Exception | None], None]
+Watcher = Callable[[Live, Record], None]
+
+
+class Runner:
+    """Everything between the core and the world, for the executions that are in memory.
+
+    Args:
+        on_end: Called with an execution whose end is durable.
+        on_park: Called with the moment at which a parked execution is due, or None.
+        on_record: Called with every record once it is durable.
+    """
+
+    def __init__(
+        self,
+        committer: Committer,
+        invoker: Invoker,
+        clock: Clock,
+        settings: Settings,
+        *,
+        on_end: Callable[[Live], None],
+        on_park: Callable[[int | None], None],
+        on_record: Watcher,
+    ) -> None:
+        self._committer = committer
+        self._invoker = invoker
+        self._clock = clock
+        self._settings = settings
+        self._on_end = on_end
+        self._on_park = on_park
+        self._on_record = on_record
+        self._alarm = Alarm(clock, self._ring)
+        self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+        self._chance = random.SystemRandom()
+        self.live: dict[str, Live] = {}
+        self.stopping = False
+        invoker.on_free = self._freed
+
+    # --- entering and leaving ---
+
+    def moment(self) -> Moment:
+        """Now, and some chance."""
+        return Moment(self._clock.now_ms(), random.getrandbits(64))  # noqa: S311 - jitter and ids of steps
+
+    def begin(self, execution: Live, record: Record, start: Start, told: Told, *, waits: bool = False) -> None:
+        """Take in a new execution whose first record has been decided.
+
+        Args:
+            waits: There is no room for it: it is stored as due, for whoever has room.
+        """
+        if waits:
+            standing = replace(execution.standing, parked=True, wake_at_ms=record.at_ms)
+            append = Append(execution_id=execution.id, position=0, record=record, start=start, standing=standing)
+            self._committer.append(append, lambda error: self._left_waiting(record.at_ms, error, told))
+            return
+        self.live[execution.id] = execution
+        self._advance(execution, record, self._settings_moment(record), start=start, told=told)
+
+    def _left_waiting(self, wake_ms: int, error: Exception | None, told: Told) -> None:
+        if error is None:
+            self._on_park(wake_ms)
+        told(error)
+
+    def resume(self, execution: Live) -> None:
+        """Take in an execution that was loaded: what was open is lost, then everything outstanding."""
+        self.live[execution.id] = execution
+        moment = self.moment()
+        record = decide(execution.state, inputs.TakeOver(), moment, self._settings)
+        ripen(execution.state, moment.now_ms)
+        execution.state.touched.clear()
+        self._advance(execution, record, moment, commands=outstanding(execution.state))
+
+    def tell(self, execution: Live, news: inputs.Input, told: Told | None = None) -> None:
+        """Put news before the core. `told` is called when what followed is durable.
+
+        Raises:
+            Refused: The news are refused; nothing was changed. Likewise NotFound and InputError.
+        """
+        moment = self.moment()
+        record = decide(execution.state, news, moment, self._settings)
+        self._advance(execution, record, moment, told=told)
+
+    def when_durable(self, execution: Live, told: Told) -> None:
+        """Call back when everything decided so far is durable."""
+        if execution.queued:
+            execution.on_durable.append(told)
+        else:
+            told(None)
+
+    def _settings_moment(self, record: Record) -> Moment:
+        return Moment(record.at_ms, random.getrandbits(64))  # noqa: S311
+
+    # --- one round ---
+
+    def _advance(
+        self,
+        execution: Live,
+        record: Record | None,
+        moment: Moment,
+        *,
+        start: Start | None = None,
+        told: Told | None = None,
+        commands: Sequence[Command] | None = None,
+    ) -> None:
+        """Find places for what wants to be sent, append, and arrange what follows."""
+        state = execution.state
+        sends: list[Send] = []
+        goes_on = False
+        pending = deque(newly_outstanding(state) if commands is None else commands)
+        while pending:
+            command = pending.popleft()
+            if isinstance(command, Send):
+                sends.append(command)
+            elif isinstance(command, GoOn):
+                goes_on = True
+            else:
+                record = self._dispatch(execution, command, record, moment)
+                pending.extend(newly_outstanding(state))
+        self._append(execution, record, start, sends, told)
+        if goes_on and state.more:
+            asyncio.get_running_loop().call_soon(self._tell_live, execution, inputs.Continue())
+        self._set_alarm(execution)
+
+    def _dispatch(self, execution: Live, command: Dispatch, record: Record | None, moment: Moment) -> Record | None:
+        """A call or undo wants to be sent: journal its attempt if there is a place, else wait for one."""
+        key, undo = command.key, command.undo
+        if (key, undo) in execution.asked or self.stopping:
+            return record
+        service = self._service(execution.state, key, undo)
+        match self._invoker.reserve(service):
+            case Slot.GRANTED:
+                news: inputs.Input = inputs.Granted(key, undo, self._invoker.default_timeout_ms(service))
+                longer = extend(record, execution.state, news, moment, self._settings)
+                if (key, undo) not in execution.state.open:
+                    self._invoker.release(service)
+                return longer
+            case Slot.BUSY:
+                execution.asked[(key, undo)] = None
+                self._waiting.setdefault(service, deque()).append((execution, key, undo))
+                return record
+            case Slot.MISSING:
+                message = f"there is no service {service!r} here"
+                reply = Reply("not_sent", code="service_not_found", message=message)
+                return extend(record, execution.state, inputs.Unreachable(key, undo, reply), moment, self._settings)
+
+    def _service(self, state: State, key: Key, undo: bool) -> str:
+        node = state.node(key)
+        if undo:
+            assert node.undo is not None
+            return node.undo.service
+        return node.call.service
+
+    def _append(
+        self, execution: Live, record: Record | None, start: Start | None, sends: list[Send], told: Told | None
+    ) -> None:
+        if record is None:
+            for send in sends:
+                self._send(execution, send)
+            if told is not None:
+                self.when_durable(execution, told)
+            return
+        standing = standing_of(execution.state)
+        changed = standing != execution.standing or start is not None
+        execution.standing = standing
+        append = Append(
+            execution_id=execution.id,
+            position=execution.position,
+            record=record,
+            start=start,
+            standing=standing if changed else None,
+            inbox_ids=tuple(execution.inbox_ids),
+        )
+        execution.inbox_ids.clear()
+        execution.position += 1
+        execution.queued += 1
+        ended = execution.state.ended
+
+        def settled(error: Exception | None) -> None:
+            self._settled(execution, record, sends, told, error, ended=ended)
+
+        self._committer.append(append, settled)
+
+    def _settled(
+        self, execution: Live, record: Record, sends: list[Send], told: Told | None, error: Exception | None, *, ended: bool
+    ) -> None:
+        """The record is durable, or was refused: then this engine's picture of the execution is void."""
+        execution.queued -= 1
+        if error is not None:
+            self._drop(execution, sends)
+        else:
+            for send in sends:
+                self._send(execution, send)
+            self._on_record(execution, record)
+        if told is not None:
+            told(error)
+        if execution.queued == 0 and execution.on_durable:
+            waiting, execution.on_durable = execution.on_durable, []
+            for each in waiting:
+                each(error)
+        if error is None:
+            if ended and execution.queued == 0 and execution.state.ended:
+                self._forget(execution)
+                self._on_end(execution)
+            else:
+                self._park_if_idle(execution)
+
+    def _drop(self, execution: Live, sends: list[Send]) -> None:
+        for send in sends:
+            self._invoker.release(self._service(execution.state, send.key, send.undo))
+        self._forget(execution)
+
+    def _forget(self, execution: Live) -> None:
+        execution.leaving = True
+        if self.live.get(execution.id) is execution:
+            del self.live[execution.id]
+        self._alarm.set(execution.id, None)
+
+    def forget_if_ended(self, execution: Live) -> None:
+        """An ended execution was only looked at: it need not stay in memory."""
+        if execution.state.ended and not execution.queued and not execution.leaving:
+            self._forget(execution)
+
+    # --- sending ---
+
+    def _send(self, execution: Live, send: Send) -> None:
+        task = asyncio.get_running_loop().create_task(self._call(execution, send))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        execution.sending += 1
+
+    async def _call(self, execution: Live, send: Send) -> None:
+        state = execution.state
+        instance = state.instances[send.key]
+        node = state.node(send.key)
+        target = node.undo if send.undo else node.call
+        deadline_ms = instance.track(send.undo).open_until
+        assert target is not None
+        assert deadline_ms is not None
+        invocation = Invocation(
+            execution_id=execution.id,
+            workflow=state.workflow,
+            step=state.name(send.key),
+            service=target.service,
+            method=target.method,
+            body=undo_body(state, instance) if send.undo else instance.input,
+            key=idempotency_key(state, send.key, undo=send.undo),
+            attempt=send.attempt,
+            deadline_ms=deadline_ms,
+            undo=send.undo,
+        )
+        reply = await self._invoker.invoke(invocation)
+        execution.sending -= 1
+        strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(target.service)
+        self._tell_live(execution, inputs.Replied(send.key, send.undo, send.attempt, reply, strict))
+
+    def _tell_live(self, execution: Live, news: inputs.Input) -> None:
+        """News that nobody waits for, for an execution that may have left meanwhile."""
+        if execution.leaving:
+            return
+        try:
+            self.tell(execution, news)
+        except Exception as error:  # noqa: BLE001 - one execution must not stop the others
+            log.error(names.JUDGEMENT_FAILED, execution=execution.id, error=repr(error))
+            if not isinstance(error, MakegoodError):
+                self._forget(execution)
+
+    def _freed(self, service: str) -> None:
+        """A place at a service is free: whoever has waited longest asks again."""
+        queue = self._waiting.get(service)
+        while queue:
+            execution, key, undo = queue.popleft()
+            execution.asked.pop((key, undo), None)
+            if not execution.leaving and (key, undo) in execution.state.ready:
+                asyncio.get_running_loop().call_soon(self._ask_again, execution, key, undo)
+                return
+
+    def _ask_again(self, execution: Live, key: Key, undo: bool) -> None:
+        if not execution.leaving and (key, undo) in execution.state.ready:
+            self._advance(execution, None, self.moment(), commands=[Dispatch(key, undo)])
+
+    # --- time ---
+
+    def _set_alarm(self, execution: Live) -> None:
+        if not execution.leaving:
+            self._alarm.set(execution.id, next_moment_ms(execution.state))
+
+    def _ring(self, execution_id: str) -> None:
+        execution = self.live.get(execution_id)
+        if execution is not None:
+            ripen(execution.state, self._clock.now_ms())
+            self._tell_live(execution, inputs.TimeReached())
+
+    def _park_if_idle(self, execution: Live) -> None:
+        """Nothing but time or a request from outside moves it for a while: give its memory back."""
+        state = execution.state
+        if execution.queued or execution.sending or execution.asked or execution.leaving:
+            return
+        if state.open or state.ended or (state.status != "suspended" and (state.ready or state.more)):
+            return
+        wake_ms = next_moment_ms(state)
+        if wake_ms is not None and wake_ms - self._clock.now_ms() < PARK_AFTER_MS:
+            return
+        self.park(execution, wake_ms)
+
+    def park(self, execution: Live, wake_ms: int | None) -> None:
+        """Leave an execution to whoever claims it when it is due."""
+        self._forget(execution)
+        standing = replace(execution.standing, parked=True, wake_at_ms=wake_ms)
+        append = Append(execution_id=execution.id, position=execution.position, record=None, standing=standing)
+        self._committer.append(append, lambda error: self._on_park(wake_ms) if error is None else None)
+
+    # --- stopping ---
+
+    async def stop(self, drain_s: float) -> None:
+        """Send nothing new, give open calls some time, leave the rest to be driven again."""
+        self.stopping = True
+        if self._calls and drain_s > 0:
+            await asyncio.wait(list(self._calls), timeout=drain_s)
+        for task in list(self._calls):
+            task.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        self._alarm.close()
+        if self._committer.broken is None:
+            await self._committer.flush()
+            for execution in list(self.live.values()):
+                self.park(execution, self._clock.now_ms())
+            await self._committer.flush()

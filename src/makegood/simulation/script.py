@@ -1,0 +1,174 @@
+"""Services that answer by script, and the ledger of what they did. No clock, no sockets.
+
+A script is a list of replies, used in the order in which requests arrive; the last one repeats. A
+key that was once answered `ok` gets the same answer again and uses up nothing: a service that
+honours the idempotency key (rule 20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from makegood.errors import InputError
+
+ReplyKind = Literal["ok", "reject", "status", "hang", "reset", "ongoing", "bad_json"]
+_KINDS: tuple[ReplyKind, ...] = ("ok", "reject", "status", "hang", "reset", "ongoing", "bad_json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scripted:
+    """One reply of a script.
+
+    Attributes:
+        kind: What the service does.
+        value: The JSON of an `ok`, the code of a `reject`, the number of a `status`.
+        body: Of a `status`.
+        headers: Of a `status`.
+        delay_ms: Between reading the request and answering.
+        effect: Whether the ledger books the call as applied.
+        effect_ms: Between reading the request and booking.
+        poll_after_s: Of an `ongoing`.
+    """
+
+    kind: ReplyKind
+    value: Any = None
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_ms: int = 0
+    effect: bool = False
+    effect_ms: int = 0
+    poll_after_s: float = 1.0
+
+
+OK = Scripted(kind="ok", value={}, effect=True)
+
+
+def read_script(raw: Sequence[Mapping[str, Any]]) -> list[Scripted]:
+    """A script as scenario files write it.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not raw:
+        raise InputError("a script needs at least one reply")
+    return [_read_reply(each) for each in raw]
+
+
+def _read_reply(raw: Mapping[str, Any]) -> Scripted:
+    kinds = [kind for kind in _KINDS if kind in raw]
+    if len(kinds) != 1:
+        raise InputError(f"a reply needs exactly one of {', '.join(_KINDS)}; this one has the keys {', '.join(map(str, raw))}")
+    kind = kinds[0]
+    return Scripted(
+        kind=kind,
+        value=raw[kind],
+        body=raw.get("body", {}),
+        headers={str(name): str(value) for name, value in raw.get("headers", {}).items()},
+        delay_ms=int(raw.get("delay_ms", 0)),
+        effect=bool(raw.get("effect", kind in {"ok", "bad_json"})),
+        effect_ms=int(raw.get("effect_ms", 0)),
+        poll_after_s=float(raw.get("poll_after_s", 1)),
+    )
+
+
+@dataclass(slots=True)
+class Call:
+    """One request that the services have read.
+
+    Attributes:
+        at_ms: When it was read.
+        method: `service.method`.
+        answered_at_ms: When it was answered or reset; None while it is open, or lost in a crash.
+    """
+
+    at_ms: int
+    method: str
+    key: str
+    step: str
+    attempt: int
+    deadline_ms: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answered_at_ms: int | None = None
+    lost: bool = False
+
+    @property
+    def undo(self) -> bool:
+        """Whether it undoes."""
+        return self.key.endswith(":undo")
+
+
+class Ledger:
+    """What was applied and what was undone, once per key; an early undo leaves a tombstone."""
+
+    def __init__(self) -> None:
+        self._applied: dict[str, str] = {}
+        self._undone: set[str] = set()
+        self._tombstones: set[str] = set()
+
+    def book(self, key: str, step: str) -> None:
+        """An effect happens."""
+        if key.endswith(":undo"):
+            forward = key.removesuffix(":undo") + ":do"
+            if key in self._undone:
+                return
+            self._undone.add(key)
+            if self._applied.pop(forward, None) is None:
+                self._tombstones.add(forward)
+        elif key not in self._tombstones and f"{key.removesuffix(':do')}:undo" not in self._undone:
+            self._applied[key] = step
+
+    def balance(self) -> dict[str, int]:
+        """For each step, by its id, the effects that remain."""
+        counts: dict[str, int] = {}
+        for step in self._applied.values():
+            name = step.split("[")[0]
+            counts[name] = counts.get(name, 0) + 1
+        return counts
+
+
+class ScriptedServices:
+    """All services of one play: which reply each request gets, and every request that was read."""
+
+    def __init__(self, scripts: Mapping[str, Sequence[Scripted]], down: Sequence[str] = ()) -> None:
+        self.scripts = {method: list(script) for method, script in scripts.items()}
+        self.down = frozenset(down)
+        self.ledger = Ledger()
+        self.calls: list[Call] = []
+        self._used: dict[str, int] = {}
+        self._granted: dict[str, Scripted] = {}
+        self._lost: dict[str, Scripted] = {}
+        self._open: dict[str, Scripted] = {}
+
+    def reply_to(self, method: str, key: str) -> Scripted:
+        """The next reply of the method's script, or what the key was promised before."""
+        if key in self._granted:
+            return self._granted[key]
+        reply = self._lost.pop(key, None) or self._next(method)
+        self._open[key] = reply
+        return reply
+
+    def _next(self, method: str) -> Scripted:
+        script = self.scripts.get(method)
+        if not script:
+            return OK
+        used = self._used.get(method, 0)
+        self._used[method] = used + 1
+        return script[min(used, len(script) - 1)]
+
+    def answered(self, call: Call, reply: Scripted, now_ms: int) -> None:
+        """The reply was given (or the connection reset)."""
+        call.answered_at_ms = now_ms
+        self._open.pop(call.key, None)
+        if reply.kind == "ok":
+            self._granted[call.key] = reply
+
+    def crashed(self) -> None:
+        """The engine died: requests without an answer are lost; their keys get the same reply again."""
+        self._lost.update(self._open)
+        self._open.clear()
+        for call in self.calls:
+            if call.answered_at_ms is None:
+                call.lost = True

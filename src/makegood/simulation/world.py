@@ -1,0 +1,265 @@
+"""The core alone in a world of its own: a virtual clock, scripted services, a journal in memory.
+
+The journal is a list of records. A crash throws the state away; what goes on is a fold of the
+journal, as after a real one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from makegood.core import inputs
+from makegood.core.decide import begin, decide
+from makegood.core.events import Record
+from makegood.core.evolve import fold
+from makegood.core.judgement import Moment, Settings
+from makegood.core.outcome import Reply
+from makegood.core.outstanding import (
+    Command,
+    Dispatch,
+    GoOn,
+    Send,
+    newly_outstanding,
+    next_moment_ms,
+    outstanding,
+    ripen,
+)
+from makegood.core.program import Program, compile_program
+from makegood.core.state import Key, State
+from makegood.core.undoing import idempotency_key, undo_body
+from makegood.model import Definition
+from makegood.simulation.script import Call, Scripted, ScriptedServices
+
+START_MS = 1_700_000_000_000
+"""The virtual clock's first moment."""
+STEPS_MAX = 2_000_000
+"""A play that has not come to rest after so many happenings never will."""
+
+
+@dataclass(order=True, slots=True)
+class _Happening:
+    at_ms: int
+    number: int
+    act: Callable[[], None] = field(compare=False)
+
+
+class World:
+    """One execution, played to its end.
+
+    Args:
+        definition: The workflow.
+        value: Its input.
+        services: How the services answer.
+        execution_id: Its id.
+        seed: Of all chance: jitter, ids, the order of simultaneous happenings.
+        settings: The core's.
+        crash_after: Numbers of journal records (from 1) after which the engine crashes, once each.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        value: Any,
+        services: ScriptedServices,
+        *,
+        execution_id: str = "play",
+        seed: int = 0,
+        settings: Settings | None = None,
+        crash_after: Sequence[int] = (),
+        on_record: Callable[[World], None] | None = None,
+    ) -> None:
+        self.program: Program = compile_program(definition, definition.version or 1)
+        self.services = services
+        self.settings = settings or Settings()
+        self.now_ms = START_MS
+        self.journal: list[Record] = []
+        self.crashes = 0
+        self._chance = random.Random(seed)  # noqa: S311 - a play must be repeatable
+        self._crash_after = set(crash_after)
+        self._on_record = on_record
+        self._agenda: list[_Happening] = []
+        self._number = 0
+        self._incarnation = 0
+        self.state, record = begin(self.program, execution_id, value, self._moment(), self.settings)
+        self._append(record)
+
+    # --- playing ---
+
+    def play(self, until: Callable[[State], bool] | None = None) -> State:
+        """Let things happen until nothing is left that would move the execution, or `until` holds."""
+        for _ in range(STEPS_MAX):
+            if until is not None and until(self.state):
+                return self.state
+            if not self.step():
+                return self.state
+        raise AssertionError("the play does not come to rest")
+
+    def step(self) -> bool:
+        """Let the next thing happen; whether there was one."""
+        wake_ms = next_moment_ms(self.state)
+        due = self._agenda[0].at_ms if self._agenda else None
+        if wake_ms is not None and (due is None or wake_ms < due):
+            self.now_ms = max(self.now_ms, wake_ms)
+            self._time_reached()
+            return True
+        if due is None:
+            return False
+        self.now_ms = max(self.now_ms, due)
+        heapq.heappop(self._agenda).act()
+        return True
+
+    def at(self, at_ms: int, act: Callable[[], None]) -> None:
+        """Have something happen at a moment; simultaneous things happen in the order of asking."""
+        self._number += 1
+        heapq.heappush(self._agenda, _Happening(at_ms, self._number, act))
+
+    def tell(self, news: inputs.Input) -> None:
+        """Put news before the core. Raises Refused and kin when they are refused."""
+        record = decide(self.state, news, self._moment(), self.settings)
+        if record is not None:
+            self._append(record)
+        else:
+            self._perform(newly_outstanding(self.state))
+
+    def crash(self) -> None:
+        """The engine dies, and another goes on from the journal."""
+        self.crashes += 1
+        self._incarnation += 1
+        self.services.crashed()
+        self.state = fold(self.program, self.journal)
+        self.tell(inputs.TakeOver())
+        ripen(self.state, self.now_ms)
+        self.state.touched.clear()
+        self._perform(outstanding(self.state))
+
+    def _moment(self) -> Moment:
+        return Moment(self.now_ms, self._chance.getrandbits(64))
+
+    def _append(self, record: Record) -> None:
+        self.journal.append(record)
+        if self._on_record is not None:
+            self._on_record(self)
+        if len(self.journal) in self._crash_after:
+            self._crash_after.discard(len(self.journal))
+            self.crash()
+        else:
+            self._perform(newly_outstanding(self.state))
+
+    def _time_reached(self) -> None:
+        before = len(self.journal)
+        ripen(self.state, self.now_ms)
+        self.tell(inputs.TimeReached())
+        if len(self.journal) == before and next_moment_ms(self.state) == self.now_ms and not self.state.ready:
+            raise AssertionError("a moment came and nothing followed from it")
+
+    # --- what the core asks for ---
+
+    def _perform(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case GoOn():
+                    self._later(lambda: self.tell(inputs.Continue()))
+                case Dispatch(key, undo):
+                    self._dispatch(key, undo)
+                case Send():
+                    self._send(command)
+
+    def _later(self, act: Callable[[], None], delay_ms: int = 0) -> None:
+        """Happens unless the engine has crashed by then."""
+        incarnation = self._incarnation
+        self.at(self.now_ms + delay_ms, lambda: act() if incarnation == self._incarnation else None)
+
+    def _dispatch(self, key: Key, undo: bool) -> None:
+        self._later(lambda: self.tell(inputs.Granted(key, undo)))
+
+    def _method(self, key: Key, undo: bool) -> str:
+        node = self.state.node(key)
+        if undo:
+            assert node.undo is not None
+            return node.undo.call
+        return node.call.call
+
+    def _send(self, command: Send) -> None:
+        key, undo = command.key, command.undo
+        method = self._method(key, undo)
+        if method.partition(".")[0] in self.services.down:
+            self._reply(command, Reply("not_sent", code="service_unavailable", message=f"{method} refuses connections"))
+            return
+        instance = self.state.instances[key]
+        deadline_ms = instance.track(undo).open_until
+        assert deadline_ms is not None
+        call = Call(
+            at_ms=self.now_ms,
+            method=method,
+            key=idempotency_key(self.state, key, undo=undo),
+            step=self.state.name(key),
+            attempt=command.attempt,
+            deadline_ms=deadline_ms,
+            body=undo_body(self.state, instance) if undo else instance.input,
+        )
+        self.services.calls.append(call)
+        self._serve(command, call, self.services.reply_to(method, call.key))
+
+    def _serve(self, command: Send, call: Call, scripted: Scripted) -> None:
+        """The service's side: the effect happens whatever becomes of the engine."""
+        if scripted.effect:
+            book = lambda: self.services.ledger.book(call.key, call.step)  # noqa: E731 - a happening
+            if scripted.effect_ms or scripted.kind in {"hang", "reset"}:
+                self.at(self.now_ms + scripted.effect_ms, book)
+            else:
+                self.at(self.now_ms + scripted.delay_ms, book)
+        answers_at = self.now_ms + scripted.delay_ms
+        if scripted.kind == "hang" or answers_at > call.deadline_ms:
+            timeout = Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
+            self._later(lambda: self._hung_up(command, call, timeout), call.deadline_ms - self.now_ms)
+            return
+        reply = as_reply(scripted)
+        self._later(lambda: self._answer(command, call, scripted, reply), scripted.delay_ms)
+
+    def _hung_up(self, command: Send, call: Call, reply: Reply) -> None:
+        call.answered_at_ms = self.now_ms
+        self._reply(command, reply)
+
+    def _answer(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:
+        self.services.answered(call, scripted, self.now_ms)
+        self._reply(command, reply)
+
+    def _reply(self, command: Send, reply: Reply) -> None:
+        self.tell(inputs.Replied(command.key, command.undo, command.attempt, reply))
+
+
+def as_reply(scripted: Scripted) -> Reply:
+    """What an adapter makes of a scripted answer (the table of replies)."""
+    match scripted.kind:
+        case "ok":
+            return Reply.ok(scripted.value)
+        case "reject":
+            return Reply("rejected", code=str(scripted.value), message="rejected by script", status=409)
+        case "reset":
+            return Reply("unknown", code="connection_reset", message="the connection was reset", answered=False)
+        case "ongoing":
+            return Reply("ongoing", poll_after_ms=int(scripted.poll_after_s * 1000), status=202)
+        case "bad_json":
+            return Reply("unknown", code="invalid_reply", message="the reply is not JSON")
+        case _:
+            return _status_reply(int(scripted.value), scripted.body, scripted.headers)
+
+
+def _status_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
+    said = body.get("error", {}) if isinstance(body, dict) else {}
+    after = headers.get("Retry-After")
+    retry_after_ms = None if after is None else int(float(after) * 1000)
+    code, message = said.get("code"), said.get("message", "")
+    if 200 <= status < 300:  # noqa: PLR2004 - a range of statuses
+        return Reply("ok", body, status=status)
+    if status in {408, 425, 429}:
+        return Reply("not_sent", code=code or f"http_{status}", message=message, status=status, retry_after_ms=retry_after_ms)
+    if 400 <= status < 500:  # noqa: PLR2004
+        return Reply("rejected", code=code or f"http_{status}", message=message, status=status)
+    if status >= 500:  # noqa: PLR2004
+        return Reply("unknown", code="service_error", message=message, status=status, retry_after_ms=retry_after_ms)
+    return Reply("unknown", code="invalid_reply", message=f"status {status}", status=status)

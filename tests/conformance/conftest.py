@@ -1,0 +1,27 @@
+"""The stores under test, under one name: `world`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conformance.worlds import WORLDS
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=sorted(WORLDS))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return WORLDS[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(world: Any) -> AsyncIterator[Any]:
+    opened = world.open()
+    yield opened
+    await opened.aclose()

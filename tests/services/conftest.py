@@ -1,0 +1,31 @@
+"""Fixtures for the tests of services: a badly behaved server and a registry."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from misbehaving import Misbehaving
+
+from makegood.services import Registry
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """These adapters are for asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Misbehaving]:
+    """A server on the loopback."""
+    async with Misbehaving() as running:
+        yield running
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[Registry]:
+    """A registry that is closed afterwards."""
+    made = Registry()
+    yield made
+    await made.aclose()
