@@ -1,6 +1,6 @@
 """Make `.venv` and put this project into it: `python3 tools/bootstrap.py runtime|dev`.
 
-Needs a Python, nothing else: the standard library of any Python 3 runs this file, which then looks for
+Needs a Python, nothing else: the standard library of any Python from 3.7 on runs this file, which then looks for
 one that is new enough. Packages come from whatever index pip is configured for, and nowhere else, with
 the hashes of the lock files. A second run with the same locks does nothing.
 
@@ -8,6 +8,8 @@ Debian and Ubuntu ship Python without `ensurepip` and without pip. Then pip come
 pip that some Python here has, from the wheel that the system keeps for virtual environments, from the
 configured index (when one is configured), or, as root, from `apt-get install python3-venv`.
 """
+
+from __future__ import annotations
 
 import configparser
 import hashlib
@@ -35,7 +37,7 @@ class Unable(Exception):
     """What is missing here, and what to do."""
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Bring the environment up to date; 1 with a message when that cannot be done here."""
     wanted = arguments[0] if arguments else "dev"
     if wanted not in LOCKS or len(arguments) > 1:
@@ -55,7 +57,7 @@ def main(arguments):
     return 0
 
 
-def say(text):
+def say(text: str) -> None:
     """A line for the person who waits."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
@@ -64,26 +66,30 @@ def say(text):
 # --- which Python ------------------------------------------------------------------------------
 
 
-def newer_python():
+def newer_python() -> str:
     """A Python that is new enough, somewhere on the PATH."""
     for version in KNOWN:
         found = shutil.which("python" + version)
         if found and answers(found, "import sys; raise SystemExit(sys.version_info[:2] < (3, 11))"):
             return found
-    have = ".".join(map(str, sys.version_info[:2]))
     raise Unable(
-        "makegood needs Python 3.11 or newer; this is %s (%s), and there is no python3.11, python3.12, python3.13 or\n"
-        "python3.14 on the PATH. Install one (Ubuntu 22.04: `sudo apt-get install python3.11 python3.11-venv`),\n"
-        "or name one: `make PYTHON=/path/to/python3.12 demo`." % (have, sys.executable)
+        f"makegood needs Python 3.11 or newer; this is {own_version()} ({sys.executable}), and there is\n"
+        "no python3.11, python3.12, python3.13 or python3.14 on the PATH. Install one (on Ubuntu 22.04:\n"
+        "`sudo apt-get install python3.11 python3.11-venv`), or name one: `make PYTHON=/path/to/python3.12 demo`."
     )
 
 
-def run_by(python, wanted):
+def own_version() -> str:
+    """The version of the Python that runs this, as in `python3.11`."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def run_by(python: str, wanted: str) -> int:
     """The same again, by another Python."""
     return subprocess.call([python, os.path.abspath(__file__), wanted])
 
 
-def answers(python, code):
+def answers(python: str, code: str) -> bool:
     """Whether a Python runs that code without complaint."""
     try:
         done = subprocess.run([python, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
@@ -95,21 +101,26 @@ def answers(python, code):
 # --- what is there already ---------------------------------------------------------------------
 
 
-def stamp(name):
+def stamp(name: str) -> str:
     """The file that says what was installed last."""
     return os.path.join(VENV, ".makegood-" + name)
 
 
-def fingerprint(name):
+def lock_file(name: str) -> str:
+    """Where a lock is."""
+    return os.path.join(ROOT, "requirements", f"{name}.lock")
+
+
+def fingerprint(name: str) -> str:
     """What an environment depends on: where it lies, the locks, and what the project says of itself."""
     seen = hashlib.sha256(ROOT.encode())
     for lock in LOCKS[name]:
-        seen.update(read(os.path.join(ROOT, "requirements", lock + ".lock")))
+        seen.update(read(lock_file(lock)))
     seen.update(read(os.path.join(ROOT, "pyproject.toml")))
     return seen.hexdigest()
 
 
-def read(path):
+def read(path: str) -> bytes:
     """The bytes of a file; none when there is no such file."""
     try:
         with open(path, "rb") as file:
@@ -118,50 +129,50 @@ def read(path):
         return b""
 
 
-def fresh(wanted):
+def fresh(wanted: str) -> bool:
     """Whether nothing is to be done. Who has everything for development has all to run it too."""
     names = {"runtime": ("runtime", "dev"), "dev": ("dev",)}[wanted]
     known = any(read(stamp(name)).decode() == fingerprint(name) for name in names)
-    return known and answers(PYTHON, "from importlib.util import find_spec; raise SystemExit(not find_spec('makegood'))")
+    found = "from importlib.util import find_spec; raise SystemExit(not find_spec('makegood'))"
+    return known and answers(PYTHON, found)
 
 
 # --- installing --------------------------------------------------------------------------------
 
 
-def install(wanted):
+def install(wanted: str) -> None:
     """Make the environment and fill it."""
+    pip = make_environment()
     for name in LOCKS:
         if os.path.exists(stamp(name)):
             os.remove(stamp(name))
-    pip = make_environment()
-    say("installing what requirements/ lists (%s)" % wanted)
+    say(f"installing what requirements/ lists ({wanted})")
     for lock in LOCKS[wanted]:
-        path = os.path.join(ROOT, "requirements", lock + ".lock")
-        run([*pip, "install", "--quiet", "--require-hashes", "--no-deps", "-r", path])
+        run([*pip, "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock_file(lock)])
     run([*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ROOT])
     with open(stamp(wanted), "w", encoding="utf-8") as file:
         file.write(fingerprint(wanted))
 
 
-def run(command):
+def run(command: list[str]) -> None:
     """Run a program, and let it speak for itself."""
     subprocess.run(command, check=True, env=environment())
 
 
-def environment():
+def environment() -> dict[str, str]:
     """The environment's variables, without pip's notices; what is set by the user stays."""
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_NO_INPUT": "1"}
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "__PYVENV_LAUNCHER__")}
     return {**quiet, **kept, "VIRTUAL_ENV": VENV}
 
 
-def make_environment():
+def make_environment() -> list[str]:
     """A virtual environment of a Python that is new enough, and the pip command that fills it."""
     usable = "import sys; raise SystemExit(sys.version_info[:2] < (3, 11) or sys.prefix == sys.base_prefix)"
     if not answers(PYTHON, usable):
         if os.path.isdir(VENV):
             shutil.rmtree(VENV)
-        say("making .venv with Python %d.%d" % sys.version_info[:2])
+        say(f"making .venv with Python {own_version()}")
         if not with_ensurepip():
             run([sys.executable, "-m", "venv", "--without-pip", VENV])
     if answers(PYTHON, "import pip"):
@@ -171,12 +182,12 @@ def make_environment():
         if pip:
             return pip
     raise Unable(
-        "This Python (%s) has neither `ensurepip` nor pip. Install what Debian and Ubuntu put apart,\n"
-        "`sudo apt-get install python%d.%d-venv` (or `python3-venv`), and run the same again." % ((sys.executable, *sys.version_info[:2]))
+        f"This Python ({sys.executable}) has neither `ensurepip` nor pip. Install what Debian and Ubuntu put apart,\n"
+        f"`sudo apt-get install python{own_version()}-venv` (or `python3-venv`), and run the same again."
     )
 
 
-def with_ensurepip():
+def with_ensurepip() -> bool:
     """Make the environment as Python itself does, if it has what that takes."""
     if not answers(sys.executable, "import ensurepip, venv; ensurepip.version()"):
         return False
@@ -190,60 +201,76 @@ def with_ensurepip():
 # --- pip, when Python has none -----------------------------------------------------------------
 
 
-def pip_of_others():
+def pip_of_others() -> list[str] | None:
     """A pip that this or another Python here has."""
     names = ["python3", "python", *("python" + version for version in KNOWN)]
-    pythons = [sys.executable, *filter(None, map(shutil.which, names))]
+    pythons = [sys.executable, *(found for found in map(shutil.which, names) if found)]
     commands = [[python, "-m", "pip"] for python in dict.fromkeys(pythons)]
     commands += [[found] for found in map(shutil.which, ("pip3", "pip")) if found]
     for command in commands:
         if version_of(command) >= PIP_OLDEST:
-            lock = os.path.join(ROOT, "requirements", "pip.lock")
-            run([*command, "--python", PYTHON, "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock])
+            run(
+                [
+                    *command,
+                    "--python",
+                    PYTHON,
+                    "install",
+                    "--quiet",
+                    "--require-hashes",
+                    "--no-deps",
+                    "-r",
+                    lock_file("pip"),
+                ]
+            )
             return [PYTHON, "-m", "pip"]
     return None
 
 
-def version_of(pip):
-    """The version of a pip; (0,) when it is none."""
+def version_of(pip: list[str]) -> tuple[int, ...]:
+    """The version of a pip; (0,) when there is none."""
     try:
-        told = subprocess.run([*pip, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+        told = subprocess.run(
+            [*pip, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
+        ).stdout
     except OSError:
         return (0,)
     found = re.match(rb"pip (\d+)\.(\d+)", told)
     return tuple(map(int, found.groups())) if found else (0,)
 
 
-def wheel_of_the_system():
+def wheel_of_the_system() -> list[str] | None:
     """The wheel that Debian keeps for virtual environments. A wheel of pip runs as it is."""
     try:
-        wheels = sorted(name for name in os.listdir(WHEELS) if re.fullmatch(r"pip-[0-9.]+-py[23.]+-none-any\.whl", name))
+        wheels = sorted(
+            name for name in os.listdir(WHEELS) if re.fullmatch(r"pip-[0-9.]+-py[23.]+-none-any\.whl", name)
+        )
     except OSError:
         return None
     return settle(os.path.join(WHEELS, wheels[-1])) if wheels else None
 
 
-def settle(wheel):
+def settle(wheel: str) -> list[str]:
     """Install pip into the environment by its own wheel."""
     run([PYTHON, os.path.join(wheel, "pip"), "install", "--quiet", "--no-index", "--no-deps", wheel])
     return [PYTHON, "-m", "pip"]
 
 
-def wheel_of_the_index():
+def wheel_of_the_index() -> list[str] | None:
     """The wheel of pip that requirements/pip.lock names, from the index that pip is configured for."""
     index = configured_index()
-    pinned = re.search(r"^pip==(\S+)", read(os.path.join(ROOT, "requirements", "pip.lock")).decode(), re.MULTILINE)
+    lock = read(lock_file("pip")).decode()
+    pinned = re.search(r"^pip==(\S+)", lock, re.MULTILINE)
     if not index or not pinned:
         return None
-    hashes = set(re.findall(r"sha256:([0-9a-f]{64})", read(os.path.join(ROOT, "requirements", "pip.lock")).decode()))
-    name = "pip-%s-py3-none-any.whl" % pinned.group(1)
+    hashes = set(re.findall(r"sha256:([0-9a-f]{64})", lock))
+    name = f"pip-{pinned.group(1)}-py3-none-any.whl"
     try:
         content = fetched(index.rstrip("/") + "/pip/", name)
     except (OSError, ValueError) as error:
-        say("the configured package index gave no pip: %s" % error)
+        say(f"the configured package index gave no pip: {error}")
         return None
     if content is None or hashlib.sha256(content).hexdigest() not in hashes:
-        say("the configured package index has no %s with the hash of requirements/pip.lock" % name)
+        say(f"the configured package index has no {name} with the hash of requirements/pip.lock")
         return None
     with tempfile.TemporaryDirectory() as folder:
         wheel = os.path.join(folder, name)
@@ -252,7 +279,7 @@ def wheel_of_the_index():
         return settle(wheel)
 
 
-def configured_index():
+def configured_index() -> str | None:
     """The index that a variable or a configuration file of pip names, if any; in pip's own order."""
     named = os.environ.get("PIP_INDEX_URL")
     if named:
@@ -262,14 +289,14 @@ def configured_index():
     files.append(os.path.join(os.environ.get("XDG_CONFIG_HOME") or home + "/.config", "pip", "pip.conf"))
     files.append(os.environ.get("PIP_CONFIG_FILE") or "")
     settings = configparser.RawConfigParser()
-    settings.read(filter(None, files), encoding="utf-8")
+    settings.read([path for path in files if path], encoding="utf-8")
     for section in ("install", "global"):
         if settings.has_option(section, "index-url"):
             return settings.get(section, "index-url").strip()
     return None
 
 
-def fetched(page, name):
+def fetched(page: str, name: str) -> bytes | None:
     """A file of the page of links that an index has for a project; None when it is not there."""
     text = get(page).decode("utf-8", "replace")
     for link in re.findall(r'href="([^"]+)"', text):
@@ -279,21 +306,22 @@ def fetched(page, name):
     return None
 
 
-def get(address):
+def get(address: str) -> bytes:
     """What an address answers; only the web's own schemes."""
     if not address.startswith(("https://", "http://")):
-        raise ValueError("not an address of the web: %s" % urllib.parse.urlsplit(address).scheme)
+        raise ValueError(f"not an address of the web: {address}")
     with urllib.request.urlopen(address, timeout=60) as answer:
-        return answer.read(64 * 1024 * 1024)
+        content: bytes = answer.read(64 * 1024 * 1024)
+        return content
 
 
-def venv_by_apt():
+def venv_by_apt() -> list[str] | None:
     """As root on Debian or Ubuntu: the package that makes `python -m venv` whole."""
     apt = shutil.which("apt-get")
     if not apt or os.geteuid() != 0 or sys.prefix != sys.base_prefix or not sys.executable.startswith("/usr/bin/"):
         return None
-    package = "python%d.%d-venv" % sys.version_info[:2]
-    say("installing the system's package %s" % package)
+    package = f"python{own_version()}-venv"
+    say(f"installing the system's package {package}")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run([apt, "update", "-qq"], env=quiet, stdout=subprocess.DEVNULL, check=False)
     command = [apt, "install", "-y", "-qq", "--no-install-recommends", package]

@@ -1,8 +1,9 @@
 """The lock files: `python tools/locks.py` compiles them anew, `--check` compares them with pyproject.toml.
 
 `requirements/dev.lock` has everything; `runtime.lock` and `build.lock` are parts of it, with the same
-versions; `pip.lock` is for an environment that comes without pip. A lock says which dependency tables it was compiled from, so that an edit of one without
-`make lock` is seen, and it names no package index: pip asks the one it is configured for.
+versions; `pip.lock` is for an environment that comes without pip. A lock says which dependency tables it
+was compiled from, so that an edit of one without `make lock` is seen, and it names no package index: pip
+asks the one it is configured for.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def tables() -> dict[str, list[str]]:
     runtime = sorted(project["project"]["dependencies"])
     build = sorted(groups["build"])
     if sorted(project["build-system"]["requires"]) != build:
-        raise SystemExit("pyproject.toml: [build-system] requires and the dependency group `build` differ; make them equal.")
+        raise SystemExit(
+            "pyproject.toml: [build-system] requires and the dependency group `build` differ; make them equal."
+        )
     dev = sorted([*runtime, *build, *groups["dev"]])
     return {"runtime": runtime, "build": build, "dev": dev, "pip": sorted(groups["pip"])}
 
@@ -81,14 +84,18 @@ def disagreements() -> list[str]:
         if "://" in text or "--index-url" in text:
             problems.append(f"{where} names a package index or an address; that is the reader's to configure.")
         pinned = dict(PINNED.findall(text))
-        for each in wanted:
-            if canonical(re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0]) not in map(canonical, pinned):
-                problems.append(f"{where} lacks {each}. Run `make lock`.")
+        names = {canonical(package) for package in pinned}
+        problems += [f"{where} lacks {each}. Run `make lock`." for each in wanted if wanted_name(each) not in names]
         for package, version in pinned.items():
             other, of = versions.setdefault(package, (version, where))
             if other != version:
                 problems.append(f"{where} has {package} {version}, and {of} has {other}. Run `make lock`.")
     return problems
+
+
+def wanted_name(requirement: str) -> str:
+    """The package that a requirement is about."""
+    return canonical(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
 
 
 def canonical(name: str) -> str:
@@ -116,7 +123,9 @@ def _compile(uv: str, name: str, sources: list[str], *, upgrade: bool) -> None:
             draft.write_bytes(target.read_bytes())
         command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11"]
         command += ["--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header", "-o", str(draft)]
-        subprocess.run([*command, *(["--upgrade"] if upgrade else []), *sources], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, *(["--upgrade"] if upgrade else []), *sources], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+        )
         pins = draft.read_text(encoding="utf-8")
     head = f"# Written by `make lock`; do not edit.\n{STAMP}{digest(tables()[name])}\n"
     target.write_text(head + pins, encoding="utf-8")

@@ -1,0 +1,136 @@
+"""makegood: workflows that end well. Every step is journaled, every failure is made good.
+
+These are the public names; everything else may change without notice. Each is imported when it is first
+used, so that `import makegood` costs nothing that is not needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from makegood.app.files import load
+    from makegood.core.judgement import Settings
+    from makegood.engine.client import Engine
+    from makegood.engine.handle import Execution
+    from makegood.errors import (
+        CompensationFailed,
+        ConfigurationError,
+        Conflict,
+        DefinitionError,
+        ExecutionCompensated,
+        ExecutionEnded,
+        ExecutionFailed,
+        ExecutionSuspended,
+        Fenced,
+        InputError,
+        MakegoodError,
+        NotFound,
+        Problem,
+        Refused,
+        Rejected,
+        ServiceError,
+        StorageCorrupt,
+        StorageError,
+        StorageHeld,
+        StorageUnavailable,
+        StorageVersion,
+    )
+    from makegood.language.builders import (
+        call,
+        child,
+        fail,
+        foreach,
+        on_error,
+        parallel,
+        repeat,
+        sequential,
+        set_,
+        signal,
+        switch,
+        try_,
+        wait,
+        when,
+        workflow,
+    )
+    from makegood.services import Call, Ongoing, ServiceConfig
+
+    __version__: str
+
+__all__ = [
+    "Call",
+    "CompensationFailed",
+    "ConfigurationError",
+    "Conflict",
+    "DefinitionError",
+    "Engine",
+    "Execution",
+    "ExecutionCompensated",
+    "ExecutionEnded",
+    "ExecutionFailed",
+    "ExecutionSuspended",
+    "Fenced",
+    "InputError",
+    "MakegoodError",
+    "NotFound",
+    "Ongoing",
+    "Problem",
+    "Refused",
+    "Rejected",
+    "ServiceConfig",
+    "ServiceError",
+    "Settings",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageHeld",
+    "StorageUnavailable",
+    "StorageVersion",
+    "__version__",
+    "call",
+    "child",
+    "fail",
+    "foreach",
+    "load",
+    "on_error",
+    "parallel",
+    "repeat",
+    "sequential",
+    "set_",
+    "signal",
+    "switch",
+    "try_",
+    "wait",
+    "when",
+    "workflow",
+]
+
+_BUILDERS = "call child fail foreach on_error parallel repeat sequential set_ signal switch try_ wait when workflow"
+_HOMES = {
+    **dict.fromkeys(_BUILDERS.split(), "makegood.language.builders"),
+    "Call": "makegood.services",
+    "Engine": "makegood.engine.client",
+    "Execution": "makegood.engine.handle",
+    "Ongoing": "makegood.services",
+    "ServiceConfig": "makegood.services",
+    "Settings": "makegood.core.judgement",
+    "load": "makegood.app.files",
+}
+"""Where a name lives; one that is not listed is an error and lives in `makegood.errors`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("makegood")
+    elif name in __all__:
+        value = getattr(import_module(_HOMES.get(name, "makegood.errors")), name)
+    else:
+        raise AttributeError(f"module 'makegood' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

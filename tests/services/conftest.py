@@ -10,10 +10,10 @@ from misbehaving import Misbehaving
 from makegood.services import Registry
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """These adapters are for asyncio."""
-    return "asyncio"
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """Both event loops: their transports differ in what they say and when."""
+    return "asyncio", {"use_uvloop": request.param}
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 Behaviour = Callable[["Received", asyncio.StreamWriter], Awaitable[None]]
 
@@ -151,6 +152,7 @@ class Misbehaving:
     connections: int = 0
     lost: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -158,7 +160,7 @@ class Misbehaving:
     @property
     def url(self) -> str:
         """Root of the server, without a slash at its end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def on(self, method: str, behaviour: bytes | Behaviour) -> None:
         """Answer this method so."""
@@ -175,8 +177,8 @@ class Misbehaving:
             writer.close()
         await self.until(lambda: not self._writers)
 
-    async def __aenter__(self) -> Misbehaving:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=8 * 1024 * 1024)
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=8 * 1024 * 1024, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

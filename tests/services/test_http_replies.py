@@ -8,7 +8,6 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from calls import invocation, send
 from misbehaving import (
     Behaviour,
     Misbehaving,
@@ -20,6 +19,7 @@ from misbehaving import (
     then_reset,
     trickle,
 )
+from service_calls import invocation, send
 
 from makegood.core.outcome import Reply
 from makegood.services import Registry

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import invocation, send
 from misbehaving import Misbehaving, Received, answer, hang, reset, then_close
+from service_calls import invocation, send
 
 from makegood.core.outcome import Reply
 from makegood.errors import ConfigurationError
 from makegood.ports import Slot
-from makegood.services import Registry, ServiceConfig
+from makegood.services import Registry, ServiceConfig, http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -235,6 +238,42 @@ async def test_tls_that_fails_is_not_sent(registry: Registry) -> None:
         reply = await send(registry, invocation())
 
     assert (reply.outcome, reply.code) == ("not_sent", "service_unavailable")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody vouches for, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl program")
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = (
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test "
+        f"-addext subjectAltName=IP:127.0.0.1 -keyout {file}.key -out {file}"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=20)
+    file.write_text(file.read_text() + Path(f"{file}.key").read_text())
+    return file
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_tls_is_spoken_with_who_can_prove_its_name(
+    registry: Registry, certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    http_client._tls.cache_clear()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with Misbehaving(tls=context) as server:
+        registry.register("svc", server.url)
+        replies = [await send(registry, invocation()) for _ in range(3)]
+
+        assert {each.outcome for each in replies} == {"ok" if trusted else "not_sent"}
+        assert len(server.received) == (3 if trusted else 0)
+        # The connection is used again, session tickets notwithstanding.
+        assert {each.connection for each in server.received} == ({0} if trusted else set())
+        await registry.aclose()
+    http_client._tls.cache_clear()
 
 
 async def test_tls_that_hangs_is_not_sent(registry: Registry, server: Misbehaving) -> None:

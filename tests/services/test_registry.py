@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from calls import invocation, send
+from service_calls import invocation, send
 
 from makegood.errors import ConfigurationError, NotFound
 from makegood.ports import Invoker, Slot
@@ -197,12 +197,12 @@ async def main():
     await registry.aclose()
 asyncio.run(main())
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)
     assert ended.stdout == "call_timeout\n"
 
 
 def test_importing_services_loads_no_http() -> None:
     program = "import sys, makegood.services; print('makegood.services.http' in sys.modules)"
 
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)
     assert ended.stdout == "False\n"

@@ -17,11 +17,11 @@ from makegood.core.events import Record
 from makegood.core.evolve import fold
 from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
 from makegood.core.judgement import Settings
-from makegood.core.state import ENDS, State
+from makegood.core.state import State
 from makegood.core.view import describe
 from makegood.engine.committer import Committer
 from makegood.engine.definitions import Definitions, Registered, business_key_of, schema_check, search_of
-from makegood.engine.handle import Execution, raise_unless_completed
+from makegood.engine.handle import Execution, ended_otherwise
 from makegood.engine.intake import Intake, Store
 from makegood.engine.live import Live, standing_of
 from makegood.engine.runner import Runner
@@ -31,6 +31,10 @@ from makegood.model import Definition, SignalStep
 from makegood.ports import Query, Start, Stored, StoredDefinition
 from makegood.services import Registry
 from makegood.storage import open_store
+
+
+MOVING = frozenset({"running", "compensating"})
+"""The states that an execution leaves by itself."""
 
 
 class WallClock:
@@ -76,7 +80,7 @@ class Engine:
         self._drain_s = drain_seconds
         self._registry = registry or Registry()
         self._clock = WallClock()
-        self._ends: dict[str, list[asyncio.Future[dict[str, Any]]]] = {}
+        self._ends: dict[str, list[asyncio.Future[State]]] = {}
         self._watchers: dict[str, list[asyncio.Queue[Record | None]]] = {}
         self._store: Store | None = None
         self._broken: Exception | None = None
@@ -300,7 +304,7 @@ class Engine:
         """Executions, newest first."""
         return await self._store_open.query(query or Query())
 
-    async def history(self, execution_id: str) -> list[Record]:
+    async def history(self, execution_id: str) -> Sequence[Record]:
         """The journal of an execution.
 
         Raises:
@@ -318,18 +322,27 @@ class Engine:
             ExecutionFailed, ExecutionCompensated, CompensationFailed, ExecutionSuspended: It ended
                 otherwise, or waits for a person.
         """
-        return raise_unless_completed(await self.end(execution_id))
+        state = await self._at_rest(execution_id)
+        if state.status == "completed":
+            return state.output
+        raise ended_otherwise(describe(state))
 
     async def end(self, execution_id: str) -> dict[str, Any]:
         """Wait for the end, or for a suspension; the whole execution then."""
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        return describe(await self._at_rest(execution_id))
+
+    async def _at_rest(self, execution_id: str) -> State:
+        """The state once it has ended or waits for a person."""
+        future: asyncio.Future[State] = asyncio.get_running_loop().create_future()
         self._ends.setdefault(execution_id, []).append(future)
         try:
             if self._broken is not None:
                 raise self._broken
-            view = await self.describe(execution_id)
-            if view["status"] in ENDS or view["status"] == "suspended":
-                return view
+            live = self._runner.live.get(execution_id)
+            if live is None or live.state.status not in MOVING:
+                state = await self.state_of(execution_id)
+                if state.status not in MOVING:
+                    return state
             return await future
         finally:
             waiting = self._ends.get(execution_id, [])
@@ -401,10 +414,9 @@ class Engine:
     # --- what the runner tells ---
 
     def _on_end(self, live: Live) -> None:
-        view = describe(live.state)
         for future in self._ends.pop(live.id, ()):
             if not future.done():
-                future.set_result(view)
+                future.set_result(live.state)
         for queue in self._watchers.get(live.id, ()):
             queue.put_nowait(None)
         self._intake.room_made()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +40,8 @@ class Definitions:
         self._journal = journal
         self._now_ms = now_ms
         self._kept: OrderedDict[tuple[str, int], Registered] = OrderedDict()
-        self._versions: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        # The definitions themselves are kept with their ids, so that an id is never another's.
+        self._versions: OrderedDict[int, tuple[Definition, tuple[str, int]]] = OrderedDict()
 
     async def register(self, definition: Definition) -> tuple[Registered, bool]:
         """Store a definition; whether that made a new version.
@@ -49,15 +49,14 @@ class Definitions:
         Raises:
             Conflict: Its explicit version exists with other content.
         """
-        content = json.dumps(definition.tree, sort_keys=True, ensure_ascii=False)
-        known = self._versions.get(content)
-        if known is not None and known in self._kept:
-            return self._kept[known], False
+        known = self._versions.get(id(definition))
+        if known is not None and known[0] is definition and known[1] in self._kept:
+            return self._kept[known[1]], False
         stored, new = await self._journal.put_definition(
             definition.name, definition.tree, definition.version, self._now_ms()
         )
         registered = self._keep(definition, stored.version)
-        self._versions[content] = (stored.name, stored.version)
+        self._versions[id(definition)] = (definition, (stored.name, stored.version))
         while len(self._versions) > KEPT_MAX:
             self._versions.popitem(last=False)
         return registered, new
@@ -75,10 +74,6 @@ class Definitions:
         if stored is None:
             raise NotFound(await self._unknown(name, version))
         return self._keep(load_canonical(stored.tree), stored.version)
-
-    def forget_versions(self) -> None:
-        """What is newest may have changed elsewhere."""
-        self._versions.clear()
 
     async def _unknown(self, name: str, version: int | None) -> str:
         newest = {each.name: each.version for each in await self._journal.definitions()}

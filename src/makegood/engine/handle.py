@@ -62,8 +62,6 @@ class Execution:
         await self._engine.signal(self.id, name, payload)
 
 
-def raise_unless_completed(view: dict[str, Any]) -> Any:
-    """The output of a completed execution; its error otherwise."""
-    if view["status"] == "completed":
-        return view["output"]
-    raise _ENDINGS.get(view["status"], ExecutionEnded)(view)
+def ended_otherwise(view: dict[str, Any]) -> ExecutionEnded:
+    """The error that says how an execution ended that did not complete."""
+    return _ENDINGS.get(view["status"], ExecutionEnded)(view)

@@ -23,6 +23,8 @@ CLAIM_MAX = 500
 INBOX_S = 0.25
 """How often the inbox is looked at."""
 LOAD_PAGE = 1_000
+LEFT_FOR_MS = 5_000
+"""How long an execution is left alone whose services are not all here."""
 
 
 class Store(Journal, Leases, Protocol):
@@ -102,7 +104,9 @@ class Intake:
         while not self._due.is_set():
             rest_s = None if self._next_ms is None else max(0.0, (self._next_ms - self._clock.now_ms()) / 1000)
             try:
-                await asyncio.wait_for(self._due.wait(), None if rest_s is None else min(rest_s, 60.0))
+                # Not wait_for: up to Python 3.11 it swallows a cancellation that comes with the event.
+                async with asyncio.timeout(None if rest_s is None else min(rest_s, 60.0)):
+                    await self._due.wait()
             except TimeoutError:
                 if self._next_ms is not None and self._next_ms <= self._clock.now_ms():
                     return
@@ -111,9 +115,8 @@ class Intake:
         while (room := self._room()) > 0:
             only = None if self._only is None else list(self._only)
             found = await self._store.claim(self._clock.now_ms(), limit=min(room, CLAIM_MAX), only=only)
-            for stored in found:
-                await self._take(stored)
-            if len(found) < min(room, CLAIM_MAX):
+            taken = [await self._take(stored) for stored in found]
+            if len(found) < min(room, CLAIM_MAX) or not any(taken):
                 break
         else:
             self._next_ms = None
@@ -146,6 +149,7 @@ class Intake:
 
     def _leave(self, stored: Stored, why: str) -> None:
         """Released and parked, never failed: a process that offers the service goes on with it."""
+        self._runner.park_unloaded(stored, self._clock.now_ms() + LEFT_FOR_MS)
         if stored.execution_id not in self._unserved:
             self._unserved.add(stored.execution_id)
             log.warning(names.EXECUTION_UNSERVED, execution=stored.execution_id, why=why)

@@ -36,7 +36,7 @@ from makegood.engine.committer import Committer
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
 from makegood.errors import MakegoodError
-from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Start
+from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Start, Stored
 
 PARK_AFTER_MS = 2_000
 """A wait that is shorter is spent in memory."""
@@ -351,6 +351,14 @@ class Runner:
         self._forget(execution)
         standing = replace(execution.standing, parked=True, wake_at_ms=wake_ms)
         append = Append(execution_id=execution.id, position=execution.position, record=None, standing=standing)
+        self._committer.append(append, lambda error: self._on_park(wake_ms) if error is None else None)
+
+    def park_unloaded(self, stored: Stored, wake_ms: int) -> None:
+        """Give back an execution that was claimed and cannot be advanced here."""
+        standing = replace(stored.standing, parked=True, wake_at_ms=wake_ms)
+        append = Append(
+            execution_id=stored.execution_id, position=stored.positions, record=None, standing=standing
+        )
         self._committer.append(append, lambda error: self._on_park(wake_ms) if error is None else None)
 
     # --- stopping ---

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 from makegood.errors import Conflict, InputError
 from makegood.model import Limits
 from makegood.ports import Stored
+from makegood.services.payload import InvalidPayload, plain
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -32,8 +32,7 @@ class StartRequest:
 def start_hash(request: StartRequest) -> str:
     """What decides "same content": workflow, version as given, input, key and search attributes."""
     content = [request.workflow, request.version, request.input, request.business_key, request.search]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
 def same_start(stored: Stored, request: StartRequest) -> None:
@@ -57,7 +56,7 @@ def checked_id(execution_id: str) -> str:
     Raises:
         InputError: It may not.
     """
-    if not isinstance(execution_id, str) or ID.fullmatch(execution_id) is None:
+    if ID.fullmatch(execution_id) is None:
         raise InputError(
             f"{execution_id!r} cannot be an id: use 1 to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit"
         )
@@ -71,12 +70,6 @@ def plain_json(value: Any, limits: Limits) -> Any:
         InputError: It is no JSON, too large or too deep.
     """
     try:
-        text = msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise InputError(f"the input is not plain JSON: {error}") from error
-    if len(text) > limits.payload_bytes:
-        raise InputError(f"the input has {len(text)} bytes as JSON; at most {limits.payload_bytes} are taken")
-    try:
-        return msgspec.json.decode(text)
-    except (ValueError, RecursionError) as error:
+        return plain(value, limits.payload_bytes)
+    except InvalidPayload as error:
         raise InputError(f"the input is not plain JSON: {error}") from error

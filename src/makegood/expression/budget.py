@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from makegood.expression.errors import BudgetExceeded
 from makegood.expression.values import Timestamp
@@ -31,11 +31,12 @@ class Scope:
         left: Steps that are left.
         text_left: Bytes of text that may still be produced; what keeps memory bounded.
         slots: Values of the loop variables; the compiler numbers them.
+        patterns: Regular expressions this evaluation has compiled, so that it pays for each once.
         built: Ids of the containers this evaluation made. Whatever is not among them came
             with the bindings and is JSON already.
     """
 
-    __slots__ = ("bindings", "budget", "built", "impure", "left", "slots", "text_left")
+    __slots__ = ("bindings", "budget", "built", "impure", "left", "patterns", "slots", "text_left")
 
     def __init__(self, bindings: Mapping[str, object], budget: int, slots: int, impure: Impure | None = None) -> None:
         self.bindings = bindings
@@ -45,6 +46,7 @@ class Scope:
         self.slots: list[object] = [None] * slots
         self.impure = impure
         self.built: set[int] = set()
+        self.patterns: dict[str, Any] | None = None
 
     def spend(self, steps: int) -> None:
         """Account for work before it is done.

@@ -107,6 +107,7 @@ def _function(compiler: Compiler, node: syntax.Call) -> Evaluator:
     if function is None:
         raise _unknown(node)
     _check_count(node, function.method, function.free)
+    compiler.cost += function.steps - 1
     if node.name == "format":
         _check_format(node)
     nodes = node.arguments if node.target is None else (node.target, *node.arguments)

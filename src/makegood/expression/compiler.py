@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
 from makegood.expression import calls, logic, operators, paths, syntax
 from makegood.expression.budget import Scope
@@ -104,13 +104,15 @@ class Compiler:
                 branches = tuple((self.compile(test), self.compile(value)) for test, value in node.branches)
                 return logic.conditional(branches, self.compile(node.otherwise))
             case syntax.Repeated():
-                return _repeated(node.operator, node.count, self.compile(node.operand))
+                return _repeated(node.operator, node.times, self.compile(node.operand))
             case syntax.ListLiteral():
+                self.cost += 2
                 return _list(tuple((self.compile(element), optional) for element, optional in node.elements))
             case syntax.MapLiteral():
+                self.cost += 2 + len(node.entries)
                 return _map(tuple((self.compile(k), self.compile(v), optional) for k, v, optional in node.entries))
             case _:
-                raise AssertionError(node)
+                assert_never(node)
 
     def loop(self, variable: str, bodies: tuple[syntax.Node, ...]) -> tuple[int, tuple[Evaluator, ...], int]:
         """Compile the body of a macro: the variable's slot, the closures, and what one round costs."""
@@ -144,28 +146,31 @@ class Compiler:
             slot = self._slot(base)
             if slot is not None:
                 return paths.path_from_slot(slot, label) if label.selectors else start
-            if self.plain is not None or self.names is None and label.root not in TYPES:
+            if self.plain is not None:
                 return paths.path_from_bindings(label.root, label)
         return paths.path(start, label) if label.selectors else start
 
     def _selectors(self, nodes: list[syntax.Select | syntax.Index]) -> tuple[Selector, ...]:
         selectors = []
         for node in nodes:
+            self.cost += 3 if node.optional else 0
             if isinstance(node, syntax.Select):
                 selectors.append(Selector(node.field, None, node.optional))
-            elif isinstance(node.index, syntax.Literal) and type(node.index.value) in (str, int):
-                key = node.index.value
+            elif isinstance(node.key, syntax.Literal) and type(node.key.value) in (str, int):
+                key = node.key.value
                 assert isinstance(key, (str, int))
                 selectors.append(Selector(key, None, node.optional))
             else:
-                selectors.append(Selector("", self.compile(node.index), node.optional))
+                selectors.append(Selector("", self.compile(node.key), node.optional))
         return tuple(selectors)
 
     def _base(self, base: syntax.Node, selectors: tuple[Selector, ...], *, presence: bool) -> tuple[Evaluator, Label]:
         """Where a path starts, and what is left of it: a qualified name takes some of its fields."""
         self.plain = None
         if not isinstance(base, syntax.Name):
-            return self.compile(base), Label("", selectors)
+            start = self.compile(base)
+            self.plain = None
+            return start, Label("", selectors)
         slot = self._slot(base)
         if slot is not None:
             return paths.name_from_slot(slot), Label(base.name, selectors)
@@ -327,8 +332,7 @@ def _repeated(symbol: str, count: int, operand: Evaluator) -> Evaluator:
             if type(value) is not bool:
                 raise operators.no_overload("!", value)
             return not value if odd else value
-        negative = operators.negate(value) if odd or type(value) not in (int, float) else value
-        return negative
+        return operators.negate(value) if odd or type(value) not in (int, float) else value
 
     return invert
 

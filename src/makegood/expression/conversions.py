@@ -82,10 +82,12 @@ def to_string(scope: Scope, value: Any) -> str:
     if kind is bool:
         return "true" if value else "false"
     if kind is float:
+        scope.spend(4)
         return double_text(value)
     if kind is bytes:
         return decoded(scope, value)
     if kind is Timestamp or kind is Duration:
+        scope.spend(6)
         return str(value)
     raise no_overload("string()", value)
 
@@ -114,11 +116,12 @@ def to_timestamp(_scope: Scope, value: Any) -> Timestamp:
     raise no_overload("timestamp()", value)
 
 
-def to_duration(_scope: Scope, value: Any) -> Duration:
+def to_duration(scope: Scope, value: Any) -> Duration:
     """`duration(x)`: of a text such as `1h30m`, `-1.5s` or `250ms`."""
     if type(value) is Duration:
         return value
     if type(value) is str:
+        scope.spend(min(len(value), 100) >> 2)
         return times.parse_duration(value)
     raise no_overload("duration()", value)
 

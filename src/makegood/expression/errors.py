@@ -10,6 +10,7 @@ from makegood.errors import MakegoodError, nearest
 _KEYS_SHOWN_MAX = 10
 _KEYS_COMPARED_MAX = 200
 _TEXT_SHOWN_MAX = 60
+_INTEGER_SHOWN_BITS = 256
 
 
 class ExpressionError(MakegoodError):
@@ -47,11 +48,16 @@ class ExpressionSyntaxError(ExpressionError):
         super().__init__(message)
 
 
-class MissingKey(ExpressionError):
-    """A key was asked for that a map does not have.
+class Missing(ExpressionError):
+    """A key or a name was asked for that is not there.
 
     The message is written only when it is read: most of these are absorbed by `||` or
     `exists()`, thousands at a time, and naming the nearest key is not cheap.
+
+    Args:
+        owner: What has no such key, for people; empty for the bindings themselves.
+        key: What was asked for.
+        keys: What there is.
     """
 
     def __init__(self, owner: str, key: object, keys: Collection[object]) -> None:
@@ -61,10 +67,11 @@ class MissingKey(ExpressionError):
         self._message = ""
         super().__init__()
 
-    def settle(self) -> MissingKey:
+    def settle(self) -> Missing:
         """Write the message and let go of the map."""
         if self._keys is not None:
-            self._message = _missing_key(self.owner, self.key, self._keys)
+            write = _missing_key if self.owner else _missing_name
+            self._message = write(self.owner, self.key, self._keys)
             self._keys = None
             self.args = (self._message,)
         return self
@@ -75,11 +82,16 @@ class MissingKey(ExpressionError):
 
 
 def shown(value: object) -> str:
-    """A text as it appears in a message: quoted, and cut when it is long."""
-    text = value if isinstance(value, str) else str(value)
-    if len(text) > _TEXT_SHOWN_MAX:
-        return repr(text[:_TEXT_SHOWN_MAX]) + "..."
-    return repr(text) if isinstance(value, str) else text
+    """A value as it appears in a message: text quoted and cut when long, containers by their type only."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _TEXT_SHOWN_MAX else repr(value[:_TEXT_SHOWN_MAX]) + "..."
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if value.bit_length() <= _INTEGER_SHOWN_BITS else "an integer of more than 256 bits"
+    if value is None or isinstance(value, float):
+        return "null" if value is None else repr(value)
+    return f"a value of type {type(value).__name__}"
 
 
 def listed(names: Iterable[str]) -> str:
@@ -102,10 +114,19 @@ def _cut(name: str) -> str:
     return name if len(name) <= _TEXT_SHOWN_MAX else name[:_TEXT_SHOWN_MAX] + "..."
 
 
+def _key(key: object) -> str:
+    return key if isinstance(key, str) else shown(key)
+
+
 def _missing_key(owner: str, key: object, keys: Collection[object]) -> str:
     if not keys:
         return f"{owner} has no key {shown(key)}; it is empty."
-    names = listed(str(each) for each in islice(keys, _KEYS_SHOWN_MAX + 1))
+    names = listed(_key(each) for each in islice(keys, _KEYS_SHOWN_MAX + 1))
     texts = (each for each in islice(keys, _KEYS_COMPARED_MAX) if isinstance(each, str))
     remedy = suggestion(key, texts) if isinstance(key, str) else ""
     return f"{owner} has no key {shown(key)}; it has: {names}.{remedy}"
+
+
+def _missing_name(_owner: str, name: object, names: Collection[object]) -> str:
+    remedy = suggestion(str(name), (each for each in names if isinstance(each, str)))
+    return f"There is no value named {shown(name)} here.{remedy}"

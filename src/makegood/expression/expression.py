@@ -7,7 +7,7 @@ from typing import Any
 
 from makegood.expression.budget import BUDGET_STEPS, Impure, Scope
 from makegood.expression.compiler import Compiled, compiled
-from makegood.expression.errors import ExpressionError, MissingKey
+from makegood.expression.errors import ExpressionError, Missing
 from makegood.expression.paths import Key, Reference
 from makegood.expression.values import type_name
 
@@ -54,8 +54,8 @@ class Expression:
             value: Any = bindings
             try:
                 for key in path:
-                    # An int is an index of a list only: other sequences are no lists here.
-                    if type(key) is int and type(value) is not list:
+                    # An int is an index of a list only, and counts from its beginning.
+                    if type(key) is int and (type(value) is not list or key < 0):
                         break
                     value = value[key]
                 else:
@@ -73,7 +73,7 @@ class Expression:
         scope.spend(self._compiled.cost)
         try:
             return self._compiled.evaluator(scope)
-        except MissingKey as error:
+        except Missing as error:
             error.settle()
             raise
 

@@ -54,7 +54,7 @@ def format_text(scope: Scope, template: Any, arguments: Any) -> str:
     parts: list[str] = []
     at = used = 0
     for found in _CLAUSE.finditer(template):
-        scope.spend(1)
+        scope.spend(4)
         parts.append(template[at : found.start()])
         at = found.end()
         if found.group("percent"):
@@ -130,7 +130,7 @@ def _clause(scope: Scope, found: re.Match[str], value: Any) -> str:
     if clause == "s":
         return _nested(scope, value, _TEXT)
     if clause in "fe":
-        return _fraction(clause, _PRECISION_DEFAULT if digits is None else int(digits), value)
+        return _fraction(scope, clause, _PRECISION_DEFAULT if digits is None else int(digits), value)
     if clause == "d" and type(value) is float:
         return plain_text(value)
     if clause in "xX" and type(value) in (str, bytes):
@@ -150,7 +150,7 @@ def _radix(value: int, clause: str) -> str:
     return format(value, clause)
 
 
-def _fraction(clause: str, precision: int, value: Any) -> str:
+def _fraction(scope: Scope, clause: str, precision: int, value: Any) -> str:
     if type(value) not in (int, float):
         raise no_overload(f"%{clause} of format", value)
     try:
@@ -159,6 +159,8 @@ def _fraction(clause: str, precision: int, value: Any) -> str:
         raise ExpressionError("The integer is too large for a double.") from None
     if not math.isfinite(number):
         return double_text(number)
+    # Digits beyond the seventeen that a double has are worked out one by one.
+    scope.spend((precision >> 4) + (24 if not 1e-17 < abs(number) < 1e17 else 0))
     return f"{number:.{precision}{clause}}"
 
 
@@ -166,6 +168,7 @@ def _scalar_text(scope: Scope, value: object) -> str:
     if value is None:
         return "null"
     if type(value) is float:
+        scope.spend(4)
         return plain_text(value)
     if type(value) is bytes:
         return decoded(scope, value)
@@ -195,10 +198,10 @@ def _nested(scope: Scope, value: object, style: _Style) -> str:
         if type(item) is _Fixed:
             parts.append(item)
         elif type(item) is list:
-            scope.spend(2 * len(item) + 1)
+            scope.spend(4 * len(item) + 1)
             work.extend(_list_work(item, style))
         elif type(item) is dict:
-            scope.spend(4 * len(item) + 1)
+            scope.spend(8 * len(item) + 1)
             work.extend(_map_work(scope, item, style))
         else:
             text = style.scalar(scope, item)

@@ -20,11 +20,13 @@ class Function(NamedTuple):
         compute: Takes the scope and then the arguments, the receiver first.
         method: Numbers of arguments with which it is called as `x.name(...)`.
         free: Numbers of arguments with which it is called as `name(...)`.
+        steps: What a call costs before any data is looked at, the node itself included.
     """
 
     compute: Callable[..., object]
     method: tuple[int, ...]
     free: tuple[int, ...]
+    steps: int = 2
 
 
 def size(_scope: Scope, value: Any) -> int:
@@ -115,29 +117,29 @@ def _list(name: str, items: object) -> None:
 
 FUNCTIONS: Final[dict[str, Function]] = {
     "size": Function(size, (0,), (1,)),
-    "contains": Function(strings.contains, (1,), ()),
+    "contains": Function(strings.contains, (1,), (), 4),
     "startsWith": Function(strings.starts_with, (1,), ()),
     "endsWith": Function(strings.ends_with, (1,), ()),
-    "matches": Function(strings.matches, (1,), (2,)),
-    "split": Function(strings.split, (1, 2), ()),
+    "matches": Function(strings.matches, (1,), (2,), 6),
+    "split": Function(strings.split, (1, 2), (), 6),
     "join": Function(strings.join, (0, 1), ()),
     "lowerAscii": Function(strings.lower_ascii, (0,), ()),
     "upperAscii": Function(strings.upper_ascii, (0,), ()),
-    "replace": Function(strings.replace, (2, 3), ()),
+    "replace": Function(strings.replace, (2, 3), (), 8),
     "trim": Function(strings.trim, (0,), ()),
     "substring": Function(strings.substring, (1, 2), ()),
     "charAt": Function(strings.char_at, (1,), ()),
-    "indexOf": Function(strings.index_of, (1, 2), ()),
-    "lastIndexOf": Function(strings.last_index_of, (1, 2), ()),
+    "indexOf": Function(strings.index_of, (1, 2), (), 4),
+    "lastIndexOf": Function(strings.last_index_of, (1, 2), (), 6),
     "reverse": Function(strings.reverse, (0,), ()),
-    "format": Function(format_text, (1,), ()),
-    "int": Function(conversions.to_int, (), (1,)),
-    "double": Function(conversions.to_double, (), (1,)),
+    "format": Function(format_text, (1,), (), 6),
+    "int": Function(conversions.to_int, (), (1,), 4),
+    "double": Function(conversions.to_double, (), (1,), 6),
     "bool": Function(conversions.to_bool, (), (1,)),
     "string": Function(conversions.to_string, (), (1,)),
     "bytes": Function(conversions.to_bytes, (), (1,)),
-    "timestamp": Function(conversions.to_timestamp, (), (1,)),
-    "duration": Function(conversions.to_duration, (), (1,)),
+    "timestamp": Function(conversions.to_timestamp, (), (1,), 10),
+    "duration": Function(conversions.to_duration, (), (1,), 10),
     "type": Function(conversions.to_type, (), (1,)),
     "dyn": Function(conversions.to_dyn, (), (1,)),
     "sum": Function(total, (0,), (1,)),
@@ -148,5 +150,5 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "optional.ofNonZeroValue": Function(optional_of_non_zero, (), (1,)),
     "hasValue": Function(has_value, (0,), ()),
     "value": Function(value_of, (0,), ()),
-    **{name: Function(get, (0, 1), ()) for name, get in times.getters().items()},
+    **{name: Function(get, (0, 1), (), 10) for name, get in times.getters().items()},
 }

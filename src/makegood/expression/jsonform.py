@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import chain
 from json import JSONEncoder
 from typing import Any, Final
 
 from makegood.expression.budget import BUDGET_STEPS, Scope
-from makegood.expression.errors import ExpressionError, PayloadTooLarge
+from makegood.expression.errors import ExpressionError, PayloadTooLarge, shown
 from makegood.expression.formatting import base64_text, unsupported
 from makegood.expression.values import Duration, OptionalValue, Timestamp, type_name
 
@@ -16,8 +17,10 @@ DEPTH_MAX: Final = 200
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 _CONTAINERS: Final = frozenset({list, dict})
+_JSON: Final = _PLAIN | _CONTAINERS
 _ENCODER: Final = JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _SHALLOW_KEYS_MAX: Final = 16
+_KEY_BITS_MAX: Final = 10_000
 
 Convert = Callable[[object], object]
 
@@ -37,6 +40,11 @@ def to_json(value: object, *, size_max: int) -> object:
         PayloadTooLarge: It takes more.
         ExpressionError: Part of it has no JSON form, or it nests deeper than 200.
     """
+    plain_size = _plain_size(value, size_max)
+    if plain_size is not None:
+        if plain_size > size_max:
+            raise _too_large(size_max)
+        return value
     scope = Scope({}, BUDGET_STEPS + size_max, 0)
     done: dict[int, tuple[Any, int, int]] = {}
 
@@ -56,6 +64,45 @@ def to_json(value: object, *, size_max: int) -> object:
         return converted
     _bottom_up(bare, lambda each: id(each) not in done, measure)
     return done[id(bare)][0]
+
+
+def _plain_size(value: object, size_max: int) -> int | None:
+    """The size of a value that is plain JSON throughout; None if anything in it is not.
+
+    Level by level, with loops that the interpreter runs in C; a part that is shared is counted
+    as often as it occurs, until there is too much of it.
+    """
+    level: list[Any] = [value]
+    least = 0
+    for _ in range(DEPTH_MAX + 1):
+        kinds = set(map(type, level))
+        if not kinds <= _JSON:
+            return None
+        lists = [each for each in level if type(each) is list]
+        maps = [each for each in level if type(each) is dict]
+        least += _least_size(level, kinds) + sum(map(len, lists)) + sum(map(len, maps))
+        if least > size_max:
+            raise _too_large(size_max)
+        if not lists and not maps:
+            return _encoded_size(value)
+        if set(map(type, chain.from_iterable(maps))) - {str}:
+            return None
+        least += sum(map(len, chain.from_iterable(maps)))
+        level = [*chain.from_iterable(lists), *chain.from_iterable(each.values() for each in maps)]
+    raise ExpressionError(f"The result nests deeper than {DEPTH_MAX}.")
+
+
+def _least_size(level: list[Any], kinds: set[type]) -> int:
+    """What the scalars among the values take at least, when written."""
+    least = len(level)
+    if float in kinds and not all(map(math.isfinite, [each for each in level if type(each) is float])):
+        raise _not_finite()
+    if str in kinds:
+        least += sum(map(len, [each for each in level if type(each) is str]))
+    if int in kinds:
+        bits = map(int.bit_length, [each for each in level if type(each) is int])
+        least += sum(each for each in bits if each > 64) * 29 // 100
+    return least
 
 
 def to_json_built(scope: Scope, value: object) -> object:
@@ -138,7 +185,7 @@ def _rebuilt(container: Any, convert: Convert) -> object:
     for key, value in container.items():
         name = key if type(key) is str else _key(key)
         if name in entries:
-            raise ExpressionError(f"Two keys of a map would both be written {name!r}.")
+            raise ExpressionError(f"Two keys of a map would both be written {shown(name)}.")
         entries[name] = convert(value)
         changed = changed or name is not key or entries[name] is not value
     return entries if changed else container
@@ -152,9 +199,6 @@ def _measured(
     scope: Scope, container: Any, done: dict[int, tuple[Any, int, int]], size_max: int
 ) -> tuple[object, int, int]:
     """A container converted, its size as JSON, and its depth; its containers are measured already."""
-    quick = _quick_size(container, size_max)
-    if quick is not None:
-        return container, quick, 1
     size = 1
     depth = 0
 
@@ -178,30 +222,16 @@ def _measured(
     return converted, max(size, 2), depth + 1
 
 
-def _quick_size(container: Any, size_max: int) -> int | None:
-    """The size of a container of plain scalars, by the standard library's encoder; None if it is no such."""
-    values = container.values() if type(container) is dict else container
-    kinds = set(map(type, values))
-    if not kinds <= _PLAIN or (type(container) is dict and set(map(type, container)) - {str}):
-        return None
-    if float in kinds and not all(math.isfinite(each) for each in values if type(each) is float):
-        raise _not_finite()
-    if str in kinds and sum(len(each) for each in values if type(each) is str) > size_max:
-        raise _too_large(size_max)
-    try:
-        return len(_ENCODER.encode(container).encode())
-    except UnicodeEncodeError:
-        raise _surrogate() from None
-    except ValueError:
-        raise _huge_integer() from None
-
-
 def _size(value: object, size_max: int) -> int:
     if type(value) is str:
         if len(value) > size_max:
             return len(value)
         if value.isascii() and value.isalnum():
             return len(value) + 2
+    return _encoded_size(value)
+
+
+def _encoded_size(value: object) -> int:
     try:
         return len(_ENCODER.encode(value).encode())
     except UnicodeEncodeError:
@@ -227,6 +257,8 @@ def _key(key: object) -> str:
     if type(key) is bool:
         return "true" if key else "false"
     if type(key) is int:
+        if key.bit_length() > _KEY_BITS_MAX:
+            raise _huge_integer()
         return str(key)
     raise ExpressionError(f"A map key of type {type_name(key)} has no JSON form.")
 

@@ -14,7 +14,7 @@ from makegood.expression.operators import no_overload
 from makegood.expression.paths import Evaluator
 from makegood.expression.values import OptionalValue, type_name
 
-_ABSORBED_STEPS: Final = 5
+_ABSORBED_STEPS: Final = 10
 
 
 def junction(operands: tuple[Evaluator, ...], operator: str) -> Evaluator:
@@ -29,12 +29,14 @@ def junction(operands: tuple[Evaluator, ...], operator: str) -> Evaluator:
             try:
                 value = operand(scope)
             except ExpressionError as error:
-                failure = absorbed(scope, error)
+                absorb(scope, error)
+                failure = failure or error
                 continue
             if value is decisive:
                 return decisive
             if value is not neutral:
-                failure = no_overload(operator, value)
+                scope.spend(_ABSORBED_STEPS)
+                failure = failure or no_overload(operator, value)
         if failure is not None:
             raise failure
         return neutral
@@ -42,12 +44,15 @@ def junction(operands: tuple[Evaluator, ...], operator: str) -> Evaluator:
     return decide
 
 
-def absorbed(scope: Scope, error: ExpressionError) -> ExpressionError:
-    """An error kept for later, which nothing may come of; running out of budget is none of these."""
+def absorb(scope: Scope, error: ExpressionError) -> None:
+    """Keep an error for later, which nothing may come of; running out of budget is none of these.
+
+    Without its traceback it holds on to nothing, least of all to the frame that holds on to it.
+    """
     if isinstance(error, BudgetExceeded):
         raise error
     scope.spend(_ABSORBED_STEPS)
-    return error.with_traceback(None)
+    error.with_traceback(None)
 
 
 def conditional(branches: tuple[tuple[Evaluator, Evaluator], ...], otherwise: Evaluator) -> Evaluator:
@@ -82,12 +87,14 @@ def quantified(source: Evaluator, slot: int, predicate: Evaluator, cost: int, na
             try:
                 value = predicate(scope)
             except ExpressionError as error:
-                failure = absorbed(scope, error)
+                absorb(scope, error)
+                failure = failure or error
                 continue
             if value is decisive:
                 return decisive
             if value is not neutral:
-                failure = no_overload(name, value)
+                scope.spend(_ABSORBED_STEPS)
+                failure = failure or no_overload(name, value)
         if failure is not None:
             raise failure
         return neutral

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from makegood.expression.budget import Scope
 from makegood.expression.equality import MISSING, find
-from makegood.expression.errors import ExpressionError, MissingKey, shown, suggestion
+from makegood.expression.errors import ExpressionError, Missing, shown
 from makegood.expression.values import NONE, TYPES, OptionalValue, type_name
 
 Evaluator = Callable[[Scope], Any]
@@ -74,8 +74,7 @@ def name_from_bindings(name: str) -> Evaluator:
         except KeyError:
             if fallback is not None:
                 return fallback
-            remedy = suggestion(name, scope.bindings)
-            raise ExpressionError(f"There is no value named {shown(name)} here.{remedy}") from None
+            raise Missing("", name, scope.bindings) from None
 
     return read
 
@@ -186,5 +185,7 @@ def _element(items: list[object], key: Any, label: Label, position: int) -> obje
 
 def _missing(value: Any, key: Any, label: Label, position: int) -> ExpressionError:
     if type(value) is dict:
-        return MissingKey(label.at(position), key, value)
-    return ExpressionError(f"{label.at(position)} has {len(value)} elements, and none at {key}; they count from 0.")
+        return Missing(label.at(position), key, value)
+    return ExpressionError(
+        f"{label.at(position)} has {len(value)} elements, and none at {shown(key)}; they count from 0."
+    )

@@ -10,13 +10,27 @@ from makegood.expression.errors import ExpressionError, shown
 _PATTERN_CHARS_MAX: Final = 1000
 _MEMORY_BYTES: Final = 512 * 1024
 _CACHED_MAX: Final = 128
+# Repetitions, classes and folded case make large programs of short patterns.
+_HEAVY_STEPS: Final = 10_000
+_SMALL_PROGRAM: Final = 16
 
 _cache: dict[str, Any] = {}
 
 
-def compilation_steps(pattern: str) -> int:
-    """What compiling a pattern during an evaluation costs, whether or not it is at hand already."""
-    return 100 * min(len(pattern), _PATTERN_CHARS_MAX)
+def compiled_within(scope: Scope, pattern: str) -> Any:
+    """A pattern that is known only now; each costs the evaluation once, at hand already or not.
+
+    Raises:
+        ExpressionError: It is no RE2 pattern, or too large a one.
+    """
+    if scope.patterns is None:
+        scope.patterns = {}
+    found = scope.patterns.get(pattern)
+    if found is None:
+        heavy = _HEAVY_STEPS if "{" in pattern or "\\" in pattern or "(?" in pattern else 0
+        scope.spend(1000 + heavy + 100 * min(len(pattern), _PATTERN_CHARS_MAX))
+        found = scope.patterns[pattern] = compiled(pattern)
+    return found
 
 
 def compiled(pattern: str) -> Any:
@@ -48,9 +62,11 @@ def compiled(pattern: str) -> Any:
 def search(scope: Scope, pattern: Any, text: str) -> bool:
     """Whether the pattern matches anywhere in the text.
 
-    The price is that of RE2's slowest method, which looks at every state for every character.
+    The price is that of RE2's slowest method, which looks at every state for every character;
+    it is never needed for a small program, all of whose automaton fits into memory.
     """
-    scope.spend(1 + (len(text) * (pattern.programsize + 8) >> 6))
+    states = 1 if pattern.programsize <= _SMALL_PROGRAM else pattern.programsize
+    scope.spend(1 + (len(text) * states >> 6))
     try:
         return pattern.search(text) is not None
     except UnicodeEncodeError:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from makegood.expression import regex
 from makegood.expression.budget import Scope, text_bytes
-from makegood.expression.errors import ExpressionError
+from makegood.expression.errors import ExpressionError, shown
 from makegood.expression.operators import no_overload
 from makegood.expression.search import Haystack
 
@@ -42,8 +42,7 @@ def ends_with(scope: Scope, text: Any, end: Any) -> bool:
 def matches(scope: Scope, text: Any, pattern: Any) -> bool:
     """Whether the RE2 pattern matches anywhere in the text."""
     _texts("matches", text, pattern)
-    scope.spend(regex.compilation_steps(pattern))
-    return regex.search(scope, regex.compiled(pattern), text)
+    return regex.search(scope, regex.compiled_within(scope, pattern), text)
 
 
 def split(scope: Scope, text: Any, separator: Any, most: Any = -1) -> list[str]:
@@ -128,7 +127,9 @@ def substring(scope: Scope, text: Any, start: Any, end: Any = None) -> str:
     stop = len(text) if end is None else end
     _integers("substring", start, stop)
     if not 0 <= start <= stop <= len(text):
-        raise ExpressionError(f"substring({start}, {stop}) is outside the text, which has {len(text)} characters.")
+        raise ExpressionError(
+            f"substring({shown(start)}, {shown(stop)}) is outside the text, which has {len(text)} characters."
+        )
     scope.produce((stop - start) * (1 if text.isascii() else 4))
     return str(text[start:stop])
 
@@ -138,7 +139,7 @@ def char_at(_scope: Scope, text: Any, position: Any) -> str:
     _texts("charAt", text)
     _integers("charAt", position)
     if not 0 <= position <= len(text):
-        raise ExpressionError(f"charAt({position}) is outside the text, which has {len(text)} characters.")
+        raise ExpressionError(f"charAt({shown(position)}) is outside the text, which has {len(text)} characters.")
     return str(text[position : position + 1])
 
 
@@ -147,9 +148,9 @@ def index_of(scope: Scope, text: Any, part: Any, start: Any = 0) -> int:
     _texts("indexOf", text, part)
     _integers("indexOf", start)
     if start < 0:
-        raise ExpressionError(f"indexOf cannot start at {start}: positions count from 0.")
+        raise ExpressionError(f"indexOf cannot start at {shown(start)}: positions count from 0.")
     if not part:
-        return min(start, len(text))
+        return int(min(start, len(text)))
     return Haystack(scope, text, part).find(start) if start < len(text) else -1
 
 
@@ -162,7 +163,7 @@ def last_index_of(scope: Scope, text: Any, part: Any, start: Any = None) -> int:
         _integers("lastIndexOf", start)
         latest = int(start)
         if latest < 0:
-            raise ExpressionError(f"lastIndexOf cannot start at {start}: positions count from 0.")
+            raise ExpressionError(f"lastIndexOf cannot start at {shown(start)}: positions count from 0.")
     if not part:
         return min(latest, len(text))
     if (start is not None and latest >= len(text)) or len(part) > len(text):

@@ -2,117 +2,123 @@
 
 Chains that people write long (`a && b && c`, `a + b + c`, `p ? x : q ? y : z`) are one node
 with many parts, so that the depth of the tree is the depth of nesting and nothing else.
+Every node has its character offset in the source.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Part of an expression.
-
-    Attributes:
-        offset: Character offset in the source.
-    """
-
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
+class Literal(NamedTuple):
     """A number, text, bytes, true, false or null."""
 
+    offset: int
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Name(Node):
+class Name(NamedTuple):
     """An identifier. `rooted` ones are written `.name` and skip the loop variables."""
 
+    offset: int
     name: str
     rooted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Select(Node):
+class Select(NamedTuple):
     """`operand.field`, or `operand.?field` when optional."""
 
+    offset: int
     operand: Node
     field: str
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Node):
+class Index(NamedTuple):
     """`operand[index]`, or `operand[?index]` when optional."""
 
+    offset: int
     operand: Node
-    index: Node
+    key: Node
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(NamedTuple):
     """`name(arguments)`, or `target.name(arguments)`."""
 
+    offset: int
     target: Node | None
     name: str
     arguments: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListLiteral(Node):
+class ListLiteral(NamedTuple):
     """`[a, ?b]`: elements, each with whether it is optional."""
 
+    offset: int
     elements: tuple[tuple[Node, bool], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MapLiteral(Node):
+class MapLiteral(NamedTuple):
     """`{k: v, ?k: v}`: key, value, and whether the entry is optional."""
 
+    offset: int
     entries: tuple[tuple[Node, Node, bool], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated(Node):
+class Repeated(NamedTuple):
     """`!` or `-`, as often as it was written."""
 
+    offset: int
     operator: str
-    count: int
+    times: int
     operand: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Logic(Node):
+class Logic(NamedTuple):
     """Operands joined by `&&` or by `||`."""
 
+    offset: int
     operator: str
     operands: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional(Node):
+class Conditional(NamedTuple):
     """`test ? value : test ? value : otherwise`."""
 
+    offset: int
     branches: tuple[tuple[Node, Node], ...]
     otherwise: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic(Node):
+class Arithmetic(NamedTuple):
     """Operands of one precedence, from the left: `+ -` or `* / %`."""
 
+    offset: int
     first: Node
     rest: tuple[tuple[str, Node], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Relation(Node):
+class Relation(NamedTuple):
     """`left operator right` with `== != < <= > >= in`."""
 
+    offset: int
     operator: str
     left: Node
     right: Node
+
+
+Node: TypeAlias = (
+    Literal
+    | Name
+    | Select
+    | Index
+    | Call
+    | ListLiteral
+    | MapLiteral
+    | Repeated
+    | Logic
+    | Conditional
+    | Arithmetic
+    | Relation
+)

@@ -80,14 +80,21 @@ class CelType:
         return self.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class OptionalValue:
-    """A value that may not be there. Use `NONE` for the one that is not."""
+    """A value that may not be there. Never changed; `NONE` is the one that has none.
 
-    present: bool
-    value: object = None
+    Attributes:
+        present: Whether there is a value.
+        value: The value.
+    """
 
-    def __str__(self) -> str:
+    __slots__ = ("present", "value")
+
+    def __init__(self, *, present: bool, value: object = None) -> None:
+        self.present = present
+        self.value = value
+
+    def __repr__(self) -> str:
         return "optional.of(...)" if self.present else "optional.none()"
 
 

@@ -4,7 +4,22 @@ Everything about how a definition is written lives here and nowhere else: YAML a
 older tagged form, the checks of registration, the JSON Schema for editors, the Python builders.
 """
 
+from makegood.language import builders
+from makegood.language.check_pivot import pivots
+from makegood.language.check_schemas import InvalidSchema, compile_schema
 from makegood.language.durations import parse_duration_ms
 from makegood.language.load import Loaded, load, load_canonical, load_tree
+from makegood.language.schema import schema
 
-__all__ = ["Loaded", "load", "load_canonical", "load_tree", "parse_duration_ms"]
+__all__ = [
+    "InvalidSchema",
+    "Loaded",
+    "builders",
+    "compile_schema",
+    "load",
+    "load_canonical",
+    "load_tree",
+    "parse_duration_ms",
+    "pivots",
+    "schema",
+]

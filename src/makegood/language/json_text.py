@@ -6,15 +6,18 @@ it knows where each value stands.
 
 from __future__ import annotations
 
+import json.decoder
 import re
-from json import JSONDecodeError
-from json.decoder import scanstring
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from makegood.language.places import Place, line_column
 from makegood.language.problems import GiveUp, Problems, shown
 from makegood.language.scalars import NotANumber, fraction, whole_number
 from makegood.model import Limits
+
+_scanned: Callable[[str, int, bool], tuple[str, int]] = json.decoder.scanstring  # type: ignore[attr-defined]
+"""The C scanner of the standard library: typeshed does not list it, and it is there in all versions."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -136,8 +139,8 @@ class _Reader:
     def _string(self) -> str:
         start = self._at
         try:
-            value, self._at = scanstring(self._text, start + 1, True)  # noqa: FBT003 positional in C
-        except JSONDecodeError as error:
+            value, self._at = _scanned(self._text, start + 1, True)  # noqa: FBT003 positional in C
+        except json.JSONDecodeError as error:
             self._at = error.pos
             self._stop(_string_problem(error.msg))
         if _SURROGATE.search(value):
@@ -164,7 +167,7 @@ class _Reader:
             self._stop(f"{shown(word[0])} is no JSON value; strings stand in double quotes.")
         if self._at >= len(self._text):
             self._stop("The text ends too early: something is never closed.")
-        self._stop(f"{shown(self._peek())} cannot stand here; a value is missing.")
+        return self._stop(f"{shown(self._peek())} cannot stand here; a value is missing.")
 
     def _skip(self) -> None:
         found = _SPACE.match(self._text, self._at)

@@ -74,7 +74,9 @@ def _table(*keys: Key) -> Keys:
 
 _ATTEMPTS = "Attempts in all, the first included."
 _INITIAL = Key(name="initial_interval", form="duration", default="1s", says="Wait before the second attempt.")
-_BACKOFF = Key(name="backoff", form="number", default=2.0, least=1, most=1000, says="Each further wait is the last one times this.")
+_BACKOFF = Key(
+    name="backoff", form="number", default=2.0, least=1, most=1000, says="Each further wait is the last one times this."
+)
 _MAX_INTERVAL = Key(name="max_interval", form="duration", default="60s", says="No wait is longer.")
 
 RETRY = _table(
@@ -92,7 +94,12 @@ COMPENSATION = _table(
     Key(name="call", form="call", says="The method that undoes, `service.method`."),
     Key(name="service", form="service", says="The service alone, with `method` beside it."),
     Key(name="method", form="method", says="The method alone, with `service` beside it."),
-    Key(name="input", form="any", says="What the undo is sent; may hold ${...} over `step`, `input` and `steps`. Left out: the snapshot of the step, its input and its output."),
+    Key(
+        name="input",
+        form="any",
+        says="What the undo is sent; may hold ${...} over `step`, `input` and `steps`. "
+        "Left out: the snapshot of the step, its input and its output.",
+    ),
     Key(name="when", form="condition", says="The undo is skipped when this is false. An error in it counts as true."),
     Key(name="retry", form="undo_retry", says="The undo's own budget."),
     Key(name="timeout", form="timeout", default="30s", says="Bound of each attempt."),
@@ -117,12 +124,24 @@ DEFAULTS = _table(
 STRATEGIES = ("fail_fast", "compensation", "retry")
 
 ERROR_HANDLING = _table(
-    Key(name="strategy", form="choice", required=True, options=STRATEGIES, says="What the first failure that nothing catches does."),
+    Key(
+        name="strategy",
+        form="choice",
+        required=True,
+        options=STRATEGIES,
+        says="What the first failure that nothing catches does.",
+    ),
     Key(name="max_attempts", form="whole", default=3, least=1, says=f"{_ATTEMPTS} Only with the strategy retry."),
     _INITIAL,
     _BACKOFF,
     _MAX_INTERVAL,
-    Key(name="then", form="choice", default="fail_fast", options=STRATEGIES[:2], says="What happens when the attempts are used up. Only with the strategy retry."),
+    Key(
+        name="then",
+        form="choice",
+        default="fail_fast",
+        options=STRATEGIES[:2],
+        says="What happens when the attempts are used up. Only with the strategy retry.",
+    ),
 )
 
 CASE = _table(
@@ -131,8 +150,16 @@ CASE = _table(
 )
 
 HANDLER = _table(
-    Key(name="errors", form="codes", says="Codes, or the classes rejected, not_sent and unknown. Left out: everything."),
-    Key(name="as", form="local", default="error", pattern=LOCAL, says="The name of the error in the handler's expressions."),
+    Key(
+        name="errors", form="codes", says="Codes, or the classes rejected, not_sent and unknown. Left out: everything."
+    ),
+    Key(
+        name="as",
+        form="local",
+        default="error",
+        pattern=LOCAL,
+        says="The name of the error in the handler's expressions.",
+    ),
     Key(name="steps", form="steps", required=True, says="What the handler does."),
 )
 
@@ -143,16 +170,25 @@ FAILURE = _table(
 )
 
 WAIT_UNTIL = _table(
-    Key(name="until", form="moment", required=True, says="The moment to wait for: a timestamp, or a ${...} that gives one."),
+    Key(
+        name="until",
+        form="moment",
+        required=True,
+        says="The moment to wait for: a timestamp, or a ${...} that gives one.",
+    ),
 )
 
 COMMON = _table(
-    Key(name="id", form="id", pattern=ID, says="The step's name, unique in the definition; `steps.<id>` is its output."),
+    Key(
+        name="id", form="id", pattern=ID, says="The step's name, unique in the definition; `steps.<id>` is its output."
+    ),
     Key(name="when", form="condition", says="The step is skipped when this is false; its output is null then."),
 )
 
 _INPUT = Key(name="input", form="any", says="What is sent; may hold ${...}. Left out: the workflow's input.")
-_COMPENSATION = Key(name="compensation", form="compensation", says="What undoes the step when the execution aborts later.")
+_COMPENSATION = Key(
+    name="compensation", form="compensation", says="What undoes the step when the execution aborts later."
+)
 
 _CALL = Kind(
     key=Key(name="call", form="call", says="Call a service: `service.method`, or {service, method}."),
@@ -160,13 +196,27 @@ _CALL = Kind(
     others=(
         _INPUT,
         Key(name="timeout", form="timeout", default="30s", says="Bound of each attempt."),
-        Key(name="ongoing_timeout", form="timeout", says="Bound of the polling of a call that answers 202. Left out: the execution's timeout."),
+        Key(
+            name="ongoing_timeout",
+            form="timeout",
+            says="Bound of the polling of a call that answers 202. Left out: the execution's timeout.",
+        ),
         Key(name="retry", form="retry", says="How the call is tried again. Left out: one attempt."),
         _COMPENSATION,
         Key(name="read_only", form="flag", default=False, says="The call changes nothing, so nothing needs undoing."),
         Key(name="pivot", form="flag", default=False, says="Once this call has succeeded there is no way back."),
-        Key(name="retriable", form="flag", default=False, says="The call succeeds in the end, so it may stand after a pivot."),
-        Key(name="compensate_on_failure", form="flag", default=False, says="Undo the call even when it definitely failed."),
+        Key(
+            name="retriable",
+            form="flag",
+            default=False,
+            says="The call succeeds in the end, so it may stand after a pivot.",
+        ),
+        Key(
+            name="compensate_on_failure",
+            form="flag",
+            default=False,
+            says="Undo the call even when it definitely failed.",
+        ),
     ),
 )
 
@@ -176,7 +226,13 @@ _PARALLEL = Kind(
     id_optional=True,
     others=(
         Key(name="max_concurrency", form="whole", least=1, says="How many branches run at once. Left out: all."),
-        Key(name="on_failure", form="choice", default="drain", options=("drain", "wait_all"), says="After a branch's failure: start nothing more, or let the other branches finish first."),
+        Key(
+            name="on_failure",
+            form="choice",
+            default="drain",
+            options=("drain", "wait_all"),
+            says="After a branch's failure: start nothing more, or let the other branches finish first.",
+        ),
     ),
 )
 
@@ -206,7 +262,13 @@ _FOREACH = Kind(
     key=Key(name="foreach", form="items", says='The list whose items are gone through: "${...}", or a list.'),
     output="list of each iteration's last output, in item order",
     others=(
-        Key(name="as", form="local", default="item", pattern=LOCAL, says="The name of the item in the steps' expressions."),
+        Key(
+            name="as",
+            form="local",
+            default="item",
+            pattern=LOCAL,
+            says="The name of the item in the steps' expressions.",
+        ),
         Key(name="index_as", form="local", default="index", pattern=LOCAL, says="The name of its number, from 0."),
         Key(name="max_concurrency", form="whole", default=1, least=1, says="How many items are under way at once."),
         Key(name="steps", form="steps", required=True, says="What happens with each item."),
@@ -233,7 +295,13 @@ _SIGNAL = Kind(
     output="the signal's payload; null after a timeout that continues",
     others=(
         Key(name="timeout", form="timeout", says="How long to wait at most. Left out: as long as the execution may."),
-        Key(name="on_timeout", form="choice", default="fail", options=("fail", "continue"), says="Whether the timeout is a failure."),
+        Key(
+            name="on_timeout",
+            form="choice",
+            default="fail",
+            options=("fail", "continue"),
+            says="Whether the timeout is a failure.",
+        ),
         Key(name="schema", form="schema", says="JSON Schema 2020-12 of the payload; one per signal name."),
     ),
 )
@@ -277,21 +345,44 @@ KINDS: dict[str, Kind] = {
     )
 }  # fmt: skip
 
-KIND_KEYS: dict[str, Keys] = {
-    name: COMMON | _table(kind.key, *kind.others) for name, kind in KINDS.items()
-}
+KIND_KEYS: dict[str, Keys] = {name: COMMON | _table(kind.key, *kind.others) for name, kind in KINDS.items()}
 
 TOP = _table(
     Key(name="name", form="text", required=True, pattern=NAME, says="The workflow's name; one name has many versions."),
     Key(name="version", form="whole", least=1, most=2**31 - 1, says="Left out: the next one."),
     Key(name="description", form="string", default="", says="For people."),
-    Key(name="error_handling", form="error_handling", default="compensation", says="What the first failure that nothing catches does."),
-    Key(name="on_compensation_failure", form="choice", default="continue", options=("continue", "halt", "retry_forever"), says="What happens when an undo has failed for good."),
-    Key(name="compensation_order", form="choice", default="reverse", options=("reverse", "structured"), says="Undo one at a time, or the branches of a parallel side by side."),
-    Key(name="timeout", form="timeout", says="Bound of a whole execution, from its start. Left out: the configuration's."),
+    Key(
+        name="error_handling",
+        form="error_handling",
+        default="compensation",
+        says="What the first failure that nothing catches does.",
+    ),
+    Key(
+        name="on_compensation_failure",
+        form="choice",
+        default="continue",
+        options=("continue", "halt", "retry_forever"),
+        says="What happens when an undo has failed for good.",
+    ),
+    Key(
+        name="compensation_order",
+        form="choice",
+        default="reverse",
+        options=("reverse", "structured"),
+        says="Undo one at a time, or the branches of a parallel side by side.",
+    ),
+    Key(
+        name="timeout",
+        form="timeout",
+        says="Bound of a whole execution, from its start. Left out: the configuration's.",
+    ),
     Key(name="defaults", form="defaults", says="For every call, or every undo, without its own."),
     Key(name="input_schema", form="schema", says="JSON Schema 2020-12; a start whose input does not fit is refused."),
-    Key(name="business_key", form="expression", says="Expression over `input`; at most one live execution has its value."),
+    Key(
+        name="business_key",
+        form="expression",
+        says="Expression over `input`; at most one live execution has its value.",
+    ),
     Key(name="search", form="search", says="Search attributes: name and expression over `input`."),
     Key(name="steps", form="steps", required=True, says="What the workflow does, in order."),
     Key(name="output", form="any", says="The execution's result; may hold ${...}. Left out: the last step's output."),

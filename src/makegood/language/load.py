@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from makegood.errors import Problem
 from makegood.language import keys as k
+from makegood.language.check import check
 from makegood.language.problems import GiveUp, Problems, shown
 from makegood.language.reader import Reader
 from makegood.language.seed import from_seed_form, is_seed_form
@@ -68,12 +70,7 @@ def load(
         name=name, expect_name=expect_name, services=services,
         services_discoverable=services_discoverable, limits=limits,
     )  # fmt: skip
-    try:
-        tree = read_text(text, format, problems, limits)
-    except GiveUp:
-        problems.refuse()
-        raise
-    return _loaded(tree, problems, wish)
+    return _loaded(lambda: read_text(text, format, problems, limits), problems, wish)
 
 
 def load_tree(
@@ -96,12 +93,7 @@ def load_tree(
         name=name, expect_name=expect_name, services=services,
         services_discoverable=services_discoverable, limits=limits,
     )  # fmt: skip
-    try:
-        copied = json_copy(tree, problems, limits)
-    except GiveUp:
-        problems.refuse()
-        raise
-    return _loaded(copied, problems, wish)
+    return _loaded(lambda: json_copy(tree, problems, limits), problems, wish)
 
 
 def load_canonical(tree: object) -> Definition:
@@ -119,13 +111,27 @@ def load_canonical(tree: object) -> Definition:
     return definition
 
 
-def _loaded(tree: object, problems: Problems, wish: _Wish) -> Loaded:
+def _loaded(read: Callable[[], object], problems: Problems, wish: _Wish) -> Loaded:
+    with suppress(GiveUp):
+        return _judged(read(), problems, wish)
+    problems.refuse()
+    raise AssertionError("whoever gives up has said why")
+
+
+def _judged(tree: object, problems: Problems, wish: _Wish) -> Loaded:
     if isinstance(tree, dict) and is_seed_form(tree):
         tree, problems.origins = from_seed_form(tree, problems)
         problems.refuse()
     tree = _named(tree, problems, wish)
     reader = Reader(problems, wish.limits, FORMS_OF_MAPPINGS)
     definition = _read(reader, tree)
+    check(
+        definition,
+        problems,
+        services=wish.services,
+        discoverable=wish.services_discoverable,
+        incomplete=reader.incomplete,
+    )
     problems.refuse()
     return Loaded(definition, problems.warnings)
 
@@ -139,7 +145,10 @@ def _named(tree: object, problems: Problems, wish: _Wish) -> object:
         name = wish.name or wish.expect_name
         return {"name": name, **tree} if name else tree
     if wish.expect_name is not None and own != wish.expect_name:
-        message = f"The definition is named {shown(own)}, and {wish.expect_name!r} is expected here. Change one of them, or leave `name` out."
+        message = (
+            f"The definition is named {shown(own)}, and {wish.expect_name!r} is expected here. "
+            "Change one of them, or leave `name` out."
+        )
         problems.error("name_mismatch", message, "/name")
     return tree
 
@@ -148,11 +157,7 @@ def _read(reader: Reader, tree: object) -> Definition:
     found = reader.mapping(tree, k.TOP, "", "The definition")
     if isinstance(tree, dict) and tree.get("steps") == []:
         reader.problems.error("no_steps", "The definition needs at least one step.", "/steps")
-    optional: dict[str, Any] = {
-        field: found[name]
-        for name, field in _SAME.items()
-        if name in found
-    }
+    optional: dict[str, Any] = {field: found[name] for name, field in _SAME.items() if name in found}
     return Definition(
         name=found.get("name", ""),
         steps=found.get("steps", ()),

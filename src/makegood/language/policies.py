@@ -48,9 +48,7 @@ def read_call(reader: Reader, key: Key, value: object, pointer: str, what: str) 
     raise Unfit(f"must be service.method, or {{service, method}}, not {shown(value)}.")
 
 
-def read_compensation(
-    reader: Reader, key: Key, value: object, pointer: str, what: str
-) -> Compensation | None:
+def read_compensation(reader: Reader, key: Key, value: object, pointer: str, what: str) -> Compensation | None:
     """What undoes a step."""
     if isinstance(value, str):
         service, method = target(key, value)
@@ -92,9 +90,7 @@ def _compensating_call(
     return None
 
 
-def read_undo_defaults(
-    reader: Reader, key: Key, value: object, pointer: str, what: str
-) -> dict[str, Any]:
+def read_undo_defaults(reader: Reader, key: Key, value: object, pointer: str, what: str) -> dict[str, Any]:
     """The defaults of undos."""
     return reader.mapping(value, k.UNDO_DEFAULTS, pointer, f"{what}: `{key.name}`")
 
@@ -111,9 +107,7 @@ def read_defaults(reader: Reader, key: Key, value: object, pointer: str, what: s
     )
 
 
-def read_error_handling(
-    reader: Reader, key: Key, value: object, pointer: str, what: str
-) -> ErrorHandling:
+def read_error_handling(reader: Reader, key: Key, value: object, pointer: str, what: str) -> ErrorHandling:
     """What the first failure that nothing catches does."""
     if not isinstance(value, dict):
         strategy = reader.one(_named(key), value, pointer, what)
@@ -124,7 +118,10 @@ def read_error_handling(
         strategy = found.get("strategy")
         idle = sorted(found.keys() - {"strategy"})
         if strategy not in (None, "retry") and idle:
-            message = f"{label}: `{idle[0]}` means nothing under the strategy {strategy}. Remove it, or write strategy: retry."
+            message = (
+                f"{label}: `{idle[0]}` means nothing under the strategy {strategy}. "
+                "Remove it, or write strategy: retry."
+            )
             reader.problems.error("only_with_retry", message, f"{pointer}/{idle[0]}", key=True)
     if strategy != "retry":
         return ErrorHandling(strategy=cast("Any", strategy or "compensation"))
@@ -136,9 +133,7 @@ def _named(key: Key) -> Key:
     return Key(name=key.name, form="choice", says=key.says, options=k.STRATEGIES)
 
 
-def read_search(
-    reader: Reader, key: Key, value: object, pointer: str, what: str
-) -> tuple[tuple[str, str], ...]:
+def read_search(reader: Reader, key: Key, value: object, pointer: str, what: str) -> tuple[tuple[str, str], ...]:
     """Search attributes."""
     if not isinstance(value, dict):
         raise Unfit(f"must be a mapping of names and expressions, not {shown(value)}.")

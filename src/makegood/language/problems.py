@@ -83,6 +83,11 @@ class Problems:
         return f"line {self.places.locate(pointer)[0]}"
 
     @property
+    def full(self) -> bool:
+        """Whether nothing more is kept, so that looking for more is vain."""
+        return len(self._found) >= PROBLEMS_MAX
+
+    @property
     def failed(self) -> bool:
         """Whether an error was found."""
         return any(problem.severity == "error" for problem in self._found)
@@ -107,9 +112,7 @@ class Problems:
         self._more += 1
         return False
 
-    def _add(
-        self, code: str, message: str, pointer: str, *, key: bool, offset: int | None, severity: str
-    ) -> None:
+    def _add(self, code: str, message: str, pointer: str, *, key: bool, offset: int | None, severity: str) -> None:
         if not self._room():
             return
         pointer = self._original(pointer)

@@ -56,6 +56,8 @@ class Reader:
 
     def unknown(self, name: str, keys: Keys, pointer: str, what: str, hint: str = "") -> None:
         """A key that is not there."""
+        if self.problems.full:
+            return
         remedy = hint or nearest(name[:100], keys)
         message = f"{what} has no key {shown(name)}.{remedy}"
         self.problems.error("unknown_key", message, pointed(pointer, name), key=True)

@@ -79,7 +79,10 @@ class _Turner:
         self.origins[to] = at
         if not isinstance(value, dict) or len(value) != 1:
             tags = ", ".join(TAGS)
-            message = f"In this form a step is a mapping with one key, {tags}. A definition is written in one form throughout."
+            message = (
+                f"In this form a step is a mapping with one key, {tags}. "
+                "A definition is written in one form throughout."
+            )
             self._problems.error("no_kind", message, at)
             return {"sequential": []}
         tag, fields = next(iter(value.items()))

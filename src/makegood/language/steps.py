@@ -11,8 +11,6 @@ from typing import Any
 from makegood.errors import nearest
 from makegood.language import keys as k
 from makegood.language.keys import Key
-from makegood.language.problems import pointed, shown
-from makegood.language.reader import Reader, ReadForm
 from makegood.language.policies import (
     read_call,
     read_compensation,
@@ -22,10 +20,27 @@ from makegood.language.policies import (
     read_search,
     read_undo_defaults,
 )
+from makegood.language.problems import pointed, shown
+from makegood.language.reader import Reader, ReadForm
 from makegood.language.values import FORMS, Unfit
 from makegood.model import (
-    Call, Case, ChildWorkflow, Fail, Foreach, Handler, If, Mapped, Parallel, Repeat, Sequential,
-    SetStep, SignalStep, Step, Switch, Try, Wait,
+    Call,
+    Case,
+    ChildWorkflow,
+    Fail,
+    Foreach,
+    Handler,
+    If,
+    Mapped,
+    Parallel,
+    Repeat,
+    Sequential,
+    SetStep,
+    SignalStep,
+    Step,
+    Switch,
+    Try,
+    Wait,
 )  # fmt: skip
 
 Fields = dict[str, Any]
@@ -68,8 +83,10 @@ def _read_mapping(reader: Reader, value: dict[str, Any], pointer: str) -> Step:
             reader.unknown(key, table, pointer, what, _belongs(key, kind))
     found = reader.mapping(known, table, pointer, what)
     common: Fields = {"pointer": pointer, "when": found.get("when"), **identity}
+    if kind.name in _NEUTRAL:
+        found.setdefault(kind.name, _NEUTRAL[kind.name])
     if kind.name not in found:
-        return _stand_in(reader, pointer, identity)
+        return SetStep(value=None, **common)
     return _KINDS[kind.name](reader, found, common)
 
 
@@ -81,9 +98,7 @@ def _belongs(key: str, kind: k.Kind) -> str:
     return f" It belongs to {' and '.join(owners)} steps, and this is a `{kind.name}` step."
 
 
-def _no_single_kind(
-    reader: Reader, value: dict[str, Any], kinds: list[str], pointer: str, what: str
-) -> None:
+def _no_single_kind(reader: Reader, value: dict[str, Any], kinds: list[str], pointer: str, what: str) -> None:
     if kinds:
         both = " and ".join(f"`{kind}`" for kind in kinds)
         message = f"{what} has {both}, and a step has one kind. Make it two steps."
@@ -99,9 +114,7 @@ def _no_single_kind(
     reader.problems.error("no_kind", message, pointer)
 
 
-def _identity(
-    reader: Reader, value: dict[str, Any], kind: k.Kind | None, pointer: str, what: str
-) -> Fields:
+def _identity(reader: Reader, value: dict[str, Any], kind: k.Kind | None, pointer: str, what: str) -> Fields:
     """The id, or for a wrapper without one its path."""
     path = {"id": pointer[1:], "anonymous": True}
     key = k.COMMON["id"]
@@ -119,6 +132,10 @@ def _identity(
         return path
     reader.ids[name] = pointer
     return {"id": name, "anonymous": False}
+
+
+_NEUTRAL: Fields = {"call": ("", ""), "if": "true", "foreach": []}
+"""Stands for a value that was wrong, so that the rest of its step is still checked."""
 
 
 def _stand_in(reader: Reader, pointer: str, identity: Fields | None = None) -> Step:
@@ -248,7 +265,10 @@ def _foreach_step(reader: Reader, found: Fields, common: Fields) -> Step:
 def _repeat_step(reader: Reader, found: Fields, common: Fields) -> Step:
     pointer = common["pointer"]
     if "until" in found and "while" in found:
-        message = f"Step {common['id']!r} has both `until` and `while`. Keep one: `until` is checked after each round, `while` before it."
+        message = (
+            f"Step {common['id']!r} has both `until` and `while`. Keep one: "
+            "`until` is checked after each round, `while` before it."
+        )
         reader.problems.error("two_conditions", message, f"{pointer}/while", key=True)
     elif "until" not in found and "while" not in found:
         reader.missing(k.KIND_KEYS["repeat"]["until"], pointer, f"Step {common['id']!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from makegood.language.json_text import read_json
-from makegood.language.places import Place, Places, line_column
+from makegood.language.places import Places, line_column
 from makegood.language.problems import GiveUp, Problems
 from makegood.language.yaml_text import read_yaml
 from makegood.model import Limits
@@ -27,9 +27,9 @@ def read_text(text: str | bytes, form: Format | None, problems: Problems, limits
 
 
 def _decoded(text: str | bytes, problems: Problems, limits: Limits) -> str:
-    """The text without a byte order mark and with \\n alone as line break."""
+    """The text without a byte order mark and with the one line break of Unix."""
     try:
-        # Four bytes are the most a character takes: what is longer needs no encoding to be refused.
+        # A character is at least a byte: what is longer than this needs no encoding to be refused.
         if len(text) > limits.definition_bytes:
             raise _TooLong
         raw = text.encode() if isinstance(text, str) else bytes(text)
@@ -62,7 +62,12 @@ def _utf8(raw: bytes, problems: Problems) -> str:
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode()
         line, column = line_column(before, len(before))
-        problems.at("bad_encoding", f"The byte 0x{raw[error.start]:02X} here is not UTF-8. Save the file as UTF-8.", line, column)
+        problems.at(
+            "bad_encoding",
+            f"The byte 0x{raw[error.start]:02X} here is not UTF-8. Save the file as UTF-8.",
+            line,
+            column,
+        )
         raise GiveUp from None
 
 

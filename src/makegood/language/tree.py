@@ -77,7 +77,7 @@ class _Copier:
         if isinstance(value, timedelta):
             return duration_text(value)
         only = "only mappings, lists, strings, numbers, booleans and null are"
-        self._stop("not_json", f"{shown(value)} is not JSON: {only}.")
+        return self._stop("not_json", f"{shown(value)} is not JSON: {only}.")
 
     def _text(self, value: str) -> str:
         try:

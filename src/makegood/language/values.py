@@ -19,9 +19,11 @@ METHOD = re.compile(r"[\w~-][\w.:/~-]{0,199}")
 
 RESERVED_NAMES = frozenset(("input", "steps", "execution", "step", "error"))
 _LANGUAGE_NAMES = frozenset(
-    "as bool break bytes const continue double duration dyn else false for function if import in int let list "
-    "loop map namespace null null_type optional package return string timestamp true type uint var void while".split()
-)
+    (
+        "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
+        "namespace", "null", "optional", "package", "return", "true", "var", "void", "while",
+    )
+)  # fmt: skip
 
 
 class Unfit(Exception):
@@ -43,14 +45,16 @@ def _string(key: Key, value: object) -> str:
 def _text(key: Key, value: object) -> str:
     text = _string(key, value)
     if not re.fullmatch(key.pattern, text):
-        raise Unfit(f"must look like {key.pattern}, which {shown(text)} does not.{_lowered(key, text)}", f"bad_{key.name}")
+        raise Unfit(
+            f"must look like {key.pattern}, which {shown(text)} does not.{_lowered(key, text)}", f"bad_{key.name}"
+        )
     return text
 
 
 def _lowered(key: Key, text: str) -> str:
     """A name that would do, when one is near."""
-    joint = "_"
-    better = re.sub(r"[^a-z0-9_]+", joint, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", joint, text[:200]).lower()).strip("_")[:63]
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text[:200]).lower()
+    better = re.sub(r"[^a-z0-9_]+", "_", words).strip("_")[:63]
     return f" Write {better!r}." if better and re.fullmatch(key.pattern, better) else ""
 
 
@@ -58,7 +62,9 @@ def _local(key: Key, value: object) -> str:
     text = _text(key, value)
     allowed = {"error"} if key.default == "error" else set()
     if text in RESERVED_NAMES - allowed or text in _LANGUAGE_NAMES:
-        raise Unfit(f"cannot be {text!r}, which means something else in expressions. Choose another name.", "reserved_name")
+        raise Unfit(
+            f"cannot be {text!r}, which means something else in expressions. Choose another name.", "reserved_name"
+        )
     return text
 
 
@@ -71,7 +77,9 @@ def _flag(key: Key, value: object) -> bool:
 def _choice(key: Key, value: object) -> str:
     if not isinstance(value, str) or value not in key.options:
         hint = nearest(value, key.options) if isinstance(value, str) else ""
-        raise Unfit(f"must be one of {', '.join(key.options)}, not {shown(value)}.{hint if 'Did' in hint else ''}", "bad_choice")
+        raise Unfit(
+            f"must be one of {', '.join(key.options)}, not {shown(value)}.{hint if 'Did' in hint else ''}", "bad_choice"
+        )
     return value
 
 
@@ -91,7 +99,7 @@ def _number(key: Key, value: object) -> float:
 
 def _bounded(key: Key, value: float) -> None:
     if not key.least <= value <= key.most:
-        raise Unfit(f"must be from {key.least:g} to {key.most:g}, not {shown(value)}.".replace("1e+06", "1000000").replace("2.14748e+09", "2147483647"), "out_of_range")
+        raise Unfit(f"must be from {int(key.least)} to {int(key.most)}, not {shown(value)}.", "out_of_range")
 
 
 def _duration(key: Key, value: object) -> int:
@@ -120,7 +128,7 @@ def _expression(key: Key, value: object) -> str:
     if not isinstance(value, str):
         raise Unfit(f"must be an expression (a string), not {shown(value)}.")
     if not value.strip():
-        raise Unfit("is empty; write an expression, or leave the key out.", "expression_syntax")
+        raise Unfit("is empty; write an expression, or leave the key out.", "invalid_expression")
     return value
 
 
@@ -140,7 +148,10 @@ def _code(key: Key, value: object) -> str:
 def _service(key: Key, value: object) -> str:
     text = _string(key, value)
     if "." in text:
-        raise Unfit(f"must be a service's name without a dot, not {shown(text)}: the method has a key of its own.", "bad_service")
+        raise Unfit(
+            f"must be a service's name without a dot, not {shown(text)}: the method has a key of its own.",
+            "bad_service",
+        )
     if not SERVICE.fullmatch(text):
         raise Unfit(f"must be letters, digits, _ and -, not {shown(text)}.", "bad_service")
     return text
@@ -149,7 +160,9 @@ def _service(key: Key, value: object) -> str:
 def _method(key: Key, value: object) -> str:
     text = _string(key, value)
     if not METHOD.fullmatch(text) or ".." in text or "//" in text:
-        raise Unfit(f"must be a method's name (letters, digits, and _ - . : / ~ inside), not {shown(text)}.", "bad_method")
+        raise Unfit(
+            f"must be a method's name (letters, digits, and _ - . : / ~ inside), not {shown(text)}.", "bad_method"
+        )
     return text
 
 
@@ -159,7 +172,9 @@ def target(key: Key, value: str) -> tuple[str, str]:
     if not dot or not SERVICE.fullmatch(service):
         raise Unfit(f"must be service.method, such as hotels.reserve, not {shown(value)}.", "bad_call")
     if not METHOD.fullmatch(method) or ".." in method or "//" in method:
-        raise Unfit(f"names no method after {service!r}, such as {service}.reserve; {shown(value)} was found.", "bad_call")
+        raise Unfit(
+            f"names no method after {service!r}, such as {service}.reserve; {shown(value)} was found.", "bad_call"
+        )
     return service, method
 
 
@@ -169,7 +184,9 @@ def _items(key: Key, value: object) -> object:
     if isinstance(value, str) and value.startswith("${") and value.endswith("}"):
         return value
     wrapped = f' Write "${{{value[:60]}}}".' if isinstance(value, str) and "${" not in value and value else ""
-    raise Unfit(f'must be one "${{...}}" that gives a list, or a list; {shown(value)} is neither.{wrapped}', "not_a_list")
+    raise Unfit(
+        f'must be one "${{...}}" that gives a list, or a list; {shown(value)} is neither.{wrapped}', "not_a_list"
+    )
 
 
 def _moment(key: Key, value: object) -> object:
@@ -182,7 +199,11 @@ def _moment(key: Key, value: object) -> object:
             moment = None
         if moment is not None and moment.tzinfo is not None:
             return value
-    raise Unfit(f'must be a timestamp with a time zone, such as 2030-01-31T12:00:00Z, or a "${{...}}" that gives one, not {shown(value)}.', "bad_timestamp")
+    raise Unfit(
+        "must be a timestamp with a time zone, such as 2030-01-31T12:00:00Z, "
+        f'or a "${{...}}" that gives one, not {shown(value)}.',
+        "bad_timestamp",
+    )
 
 
 def _schema(key: Key, value: object) -> object:

@@ -89,7 +89,11 @@ class _Reader:
             elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
-                    self._at(event, "yaml_documents", "One file holds one definition: put the second document in a file of its own.")
+                    self._at(
+                        event,
+                        "yaml_documents",
+                        "One file holds one definition: put the second document in a file of its own.",
+                    )
                     raise GiveUp
             elif kind is yaml.StreamEndEvent:
                 return
@@ -115,7 +119,12 @@ class _Reader:
     def _opened(self, event: Any, value: dict[str, Any] | list[Any]) -> None:
         self._undecorated(event)
         if self._awaits_key():
-            self._at(event, "bad_key", "A key must be a string, not a mapping or a list. A value that begins with { or [ must be quoted to be text.")
+            self._at(
+                event,
+                "bad_key",
+                "A key must be a string, not a mapping or a list. "
+                "A value that begins with { or [ must be quoted to be text.",
+            )
             raise GiveUp
         mark = event.start_mark
         place = Place(mark.line + 1, mark.column + 1, children={} if isinstance(value, dict) else [])
@@ -134,10 +143,16 @@ class _Reader:
 
     def _undecorated(self, event: Any) -> None:
         if event.anchor is not None:
-            self._at(event, "yaml_anchor", f"Anchors are not allowed: remove &{event.anchor}, and write the value out where it is used.")
+            self._at(
+                event,
+                "yaml_anchor",
+                f"Anchors are not allowed: remove &{event.anchor}, and write the value out where it is used.",
+            )
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._at(event, "yaml_tag", f"Tags are not allowed: remove {shown(tag)}. Quote a value to make it a string.")
+            self._at(
+                event, "yaml_tag", f"Tags are not allowed: remove {shown(tag)}. Quote a value to make it a string."
+            )
 
     def _awaits_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None
@@ -155,7 +170,9 @@ class _Reader:
         if top.repeated:
             assert isinstance(top.place.children, dict)
             first = top.place.children[name].key_line
-            self._at(event, "duplicate_key", f"The key {shown(name)} is already there in line {first}. Remove one of them.")
+            self._at(
+                event, "duplicate_key", f"The key {shown(name)} is already there in line {first}. Remove one of them."
+            )
 
     def _plain_key(self, event: Any, name: str) -> None:
         if name == "<<":
@@ -173,7 +190,12 @@ class _Reader:
     def _put(self, event: Any, value: object, place: Place) -> None:
         self._nodes += 1
         if self._nodes > self._limits.definition_nodes:
-            self._at(event, "too_many_nodes", f"The definition has more than {self._limits.definition_nodes} mappings, lists and values. Split it into child workflows.")
+            self._at(
+                event,
+                "too_many_nodes",
+                f"The definition has more than {self._limits.definition_nodes} "
+                "mappings, lists and values. Split it into child workflows.",
+            )
             raise GiveUp
         if not self._stack:
             self._root = (value, place)
@@ -218,9 +240,15 @@ def _explained(error: Any, text: str) -> tuple[str, str]:
         what = "list" if "'-'" in problem else "mapping"
         return "yaml_syntax", f"The indentation or the key here does not fit the {what}{since}."
     if "expected ',' or '}'" in problem:
-        return "yaml_syntax", f"A , or }} is missing in the mapping{since}. Inside {{...}} a value with ${{...}} must be quoted."
+        return (
+            "yaml_syntax",
+            f"A , or }} is missing in the mapping{since}. Inside {{...}} a value with ${{...}} must be quoted.",
+        )
     if "expected ',' or ']'" in problem:
-        return "yaml_syntax", f"A , or ] is missing in the list{since}. Inside [...] a value with ${{...}} must be quoted."
+        return (
+            "yaml_syntax",
+            f"A , or ] is missing in the list{since}. Inside [...] a value with ${{...}} must be quoted.",
+        )
     if "end of stream" in problem and "quoted" in context:
         return "yaml_syntax", f"The quoted text{since} is never closed."
     if "expected ':'" in problem:

@@ -12,7 +12,7 @@ from typing import Any
 _log = logging.getLogger("makegood.services")
 
 
-class Overran(Exception):  # noqa: N818 - the caller decides whether it is an error
+class Overran(Exception):
     """The time was up. What the coroutine does from now on, it does alone."""
 
 

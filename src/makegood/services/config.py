@@ -76,7 +76,7 @@ def check_name(name: str) -> None:
     Raises:
         ConfigurationError: It does not fit the pattern.
     """
-    if not isinstance(name, str) or NAME.fullmatch(name) is None:
+    if NAME.fullmatch(str(name)) is None:
         raise ConfigurationError(
             f"{name!r} cannot be a service's name: use a lower-case letter, then at most 62 of a-z, 0-9, _ and - "
             "(no dot: what follows the dot in a call is the method)"
@@ -93,7 +93,7 @@ def checked_url(service: str, url: str) -> str:
     def refuse(why: str) -> ConfigurationError:
         return ConfigurationError(f"service {service!r}: {why}")
 
-    if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
+    if not url.isascii() or not url.isprintable() or " " in url:
         raise refuse("the URL is not printable ASCII; write an international host name in its xn-- form")
     try:
         parts = urlsplit(url)
@@ -118,11 +118,11 @@ def split_url(url: str) -> tuple[SplitResult, str, int]:
 
 
 def _check_header(service: str, name: str, value: str) -> None:
-    if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
+    if _HEADER_NAME.fullmatch(name) is None:
         raise ConfigurationError(f"service {service!r}: {name!r} cannot be a header's name")
     if name.lower() in _OURS:
         raise ConfigurationError(f"service {service!r}: the header {name!r} is set by makegood itself")
-    if not isinstance(value, str) or (not is_reference(value) and not sendable(value)):
+    if not is_reference(value) and not sendable(value):
         # The value is not repeated: it may be a secret written in the wrong place.
         raise ConfigurationError(f"service {service!r}: the value of header {name!r} holds what a header cannot")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import count
 from typing import Any
 from urllib.parse import quote
@@ -46,9 +47,10 @@ class HttpService:
         if invocation.method in _NO_METHODS:
             return Reply("rejected", code="method_not_found", message=f"{invocation.method!r} names no method")
         body = encode(invocation.body)
-        limit = LIMITS.undo_bytes if invocation.undo else LIMITS.payload_bytes
+        limit = LIMITS.payload_bytes
         if len(body) > limit and not invocation.undo:
-            return Reply("not_sent", code="payload_too_large", message=f"the input is {len(body)} bytes, more than {limit}")
+            message = f"the input is {len(body)} bytes of JSON, more than {limit}"
+            return Reply("not_sent", code="payload_too_large", message=message)
         try:
             headers = _headers(invocation, len(body)) + self._resolved()
         except (MissingSecret, ValueError) as error:
@@ -138,7 +140,13 @@ def _headers(invocation: Invocation, length: int) -> bytes:
 def timestamp(at_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds."""
     seconds, ms = divmod(at_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{_whole_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _whole_second(seconds: int) -> str:
+    """Cached: the deadlines of calls made together fall into a few seconds."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def meaning(response: Response, now_ms: int) -> Reply:

@@ -10,11 +10,12 @@ the meaning of a status are none of this module's business.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import select
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import cast
 
 from makegood.services.addresses import ForbiddenAddress, resolve
 from makegood.services.deadline import Deadline
@@ -250,8 +251,8 @@ class _Connection(asyncio.Protocol):
             self._waiter = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not an assertion: uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
         self._open.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(select, "poll"):
@@ -315,17 +316,12 @@ class _Connection(asyncio.Protocol):
             self._fail(Lost("no whole answer within the deadline", timed_out=True, status=status or None))
 
 
-_context: ssl.SSLContext | None = None
-
-
+@cache
 def _tls() -> ssl.SSLContext:
     """Made at first use: loading the trust store takes tens of milliseconds."""
-    global _context
-    if _context is None:
-        _context = ssl.create_default_context()
-        with contextlib.suppress(NotImplementedError):
-            _context.set_alpn_protocols(["http/1.1"])
-    return _context
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _text(error: Exception) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 HEAD_BYTES_MAX = 64 * 1024
 """Status line and headers of one response; also all trailers and chunk extensions of a body."""
@@ -23,7 +24,6 @@ INTERIM_MAX = 16
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n]*)?")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BAD_IN_VALUE = re.compile(r"[\x00\r]")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
@@ -234,11 +234,19 @@ def _headers(lines: list[str]) -> dict[str, str]:
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         value = value.strip(" \t\r")
-        if not colon or _NAME.fullmatch(name) is None or _BAD_IN_VALUE.search(value):
+        if not colon or "\r" in value or "\0" in value:
             raise Malformed("a header line that is none")
-        name = name.lower()
+        name = _header_name(name)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+@lru_cache(maxsize=256)
+def _header_name(name: str) -> str:
+    """Cached: services answer with the same few names each time."""
+    if _NAME.fullmatch(name) is None:
+        raise Malformed("a header line that is none")
+    return name.lower()
 
 
 def _length(text: str) -> int:

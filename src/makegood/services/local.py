@@ -28,7 +28,7 @@ _MESSAGE_MAX = 500
 _log = logging.getLogger("makegood.services")
 
 
-class Ongoing(Exception):  # noqa: N818 - it is no error; it may be returned as well as raised
+class Ongoing(Exception):
     """Returned or raised by a local service: accepted, call again with the same key.
 
     Args:
@@ -163,7 +163,7 @@ def _ongoing(ongoing: Ongoing) -> Reply:
 
 
 def _rejected(error: Rejected) -> Reply:
-    code = error.code if isinstance(error.code, str) and error.code else "rejected"
+    code = str(error.code) or "rejected"
     message = str(error.message)
     try:
         return Reply("rejected", code=plain(code), message=plain(message), details=plain(error.details))

@@ -119,13 +119,22 @@ def _functions(target: Any) -> dict[str, Callable[..., Any]]:
         inner = target.func if isinstance(target, functools.partial) else target
         return {inner.__name__: target} if _public(inner.__name__) else {}
     found: dict[str, Callable[..., Any]] = {}
-    for name in dir(target):
-        # Statically first: reading a property would run the service's code.
-        if _public(name) and not isinstance(inspect.getattr_static(target, name), property):
-            value = getattr(target, name, None)
-            if inspect.isroutine(value) or isinstance(value, functools.partial):
-                found[name] = value
+    hidden: set[str] = set()
+    # What the classes define, looked at without running it: a property, or what an instance happens to
+    # hold (a client, a callback), is no method; nor is what int, str and their like bring along.
+    for owner in type(target).__mro__:
+        for name, defined in vars(owner).items() if owner.__module__ != "builtins" else ():
+            if name not in hidden and _public(name) and _is_routine(defined):
+                found[name] = getattr(target, name)
+            hidden.add(name)
     return found
+
+
+def _is_routine(defined: Any) -> bool:
+    # `isroutine` alone takes a cached_property for one.
+    return (inspect.isroutine(defined) and callable(defined)) or isinstance(
+        defined, staticmethod | classmethod | functools.partial | functools.partialmethod
+    )
 
 
 def _public(name: str) -> bool:

@@ -23,6 +23,16 @@ _INT_BITS_MAX = 14_000
 class InvalidPayload(ValueError):
     """The value or text cannot be a payload; the message says why and where."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path: list[Any] = []
+
+    def __str__(self) -> str:
+        if not self.path:
+            return self.reason
+        return f"{self.reason} (at {''.join(f'/{part}' for part in reversed(self.path))[:200]})"
+
 
 class PayloadTooLarge(InvalidPayload):
     """It would be one but for its size."""
@@ -78,10 +88,10 @@ def plain(value: Any, bytes_max: int = LIMITS.payload_bytes) -> Any:
     if value is None or kind is bool:
         return value
     copier = _Copier(bytes_max)
-    result = copier.copy(value, "", 0)
-    # The copier counts at least what JSON needs, and escapes lengthen a character sixfold at most:
-    # only what comes near the limit is measured exactly.
-    if copier.spent * 6 > bytes_max and (size := len(_encode(result))) > bytes_max:
+    result = copier.copy(value, 0)
+    # The copier counts less than JSON needs, and at least a ninth of it (three bytes for a float that may
+    # take 25 with its comma, one for a character that may take six): only what may be over is measured.
+    if copier.spent * 9 > bytes_max and (size := len(_encode(result))) > bytes_max:
         raise PayloadTooLarge(f"the value is {size} bytes of JSON, more than {bytes_max}")
     return result
 
@@ -95,62 +105,89 @@ class _Copier:
         self.bytes_max = bytes_max
         self.spent = 0
 
-    def copy(self, value: Any, at: str, depth: int) -> Any:
+    def copy(self, value: Any, depth: int) -> Any:
         kind = type(value)
+        if kind is str:
+            return self._text(value)
         if value is None or kind is bool:
             self._spend(4)
             return value
-        if kind is str:
-            return self._text(value, at)
         if kind is int:
-            return self._whole(value, at)
+            return self._whole(value)
         if kind is float:
-            self._spend(1)
+            self._spend(3)
             if not math.isfinite(value):
-                raise InvalidPayload(f"{value} is not a JSON number{_place(at)}")
+                raise InvalidPayload(f"{value} is not a JSON number")
             return value
-        return self._composite(value, at, depth)
-
-    def _composite(self, value: Any, at: str, depth: int) -> Any:
         if depth >= LIMITS.json_depth:
             raise InvalidPayload(f"nested deeper than {LIMITS.json_depth}, or contains itself")
+        if kind is dict:
+            return self._object(value, depth)
+        if kind is list:
+            return self._array(value, depth)
+        plainer = self._plainer(value)
+        if type(plainer) is kind:
+            raise InvalidPayload(f"{kind.__name__} cannot be JSON")
+        return self.copy(plainer, depth)
+
+    def _object(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         self._spend(2)
-        if isinstance(value, Mapping):
-            return {
-                self._key(key, at): self.copy(each, f"{at}/{key}", depth + 1) for key, each in value.items()
-            }
-        if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-            return [self.copy(each, f"{at}/{index}", depth + 1) for index, each in enumerate(value)]
-        return self.copy(self._builtins(value, at), at, depth + 1)
-
-    def _builtins(self, value: Any, at: str) -> Any:
+        result: dict[str, Any] = {}
+        key: Any = None
         try:
-            simpler = msgspec.to_builtins(value, builtin_types=())
+            for key, each in value.items():
+                if not isinstance(key, str):
+                    raise InvalidPayload("a key is not a string")
+                result[self._text(str.__str__(key))] = self.copy(each, depth + 1)
+        except InvalidPayload as error:
+            # The place is put together on the way out, so that it costs nothing when all is well.
+            error.path.append(key)
+            raise
+        return result
+
+    def _array(self, value: list[Any], depth: int) -> list[Any]:
+        self._spend(2)
+        result: list[Any] = []
+        try:
+            for each in value:
+                result.append(self.copy(each, depth + 1))  # noqa: PERF401 - its length is the place
+        except InvalidPayload as error:
+            error.path.append(len(result))
+            raise
+        return result
+
+    def _plainer(self, value: Any) -> Any:
+        """One step towards plain JSON."""
+        # Subclasses, such as a StrEnum or numpy's float64, are what they are a kind of.
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int):
+            return int.__int__(value)
+        if isinstance(value, float):
+            return float.__float__(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, list | tuple):
+            return list(value)
+        try:
+            return msgspec.to_builtins(value)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise InvalidPayload(f"{error}{_place(at)}") from None
-        if type(simpler) is type(value):
-            raise InvalidPayload(f"{type(value).__name__} cannot be JSON{_place(at)}")
-        return simpler
+            raise InvalidPayload(str(error)) from None
 
-    def _key(self, key: Any, at: str) -> str:
-        if not isinstance(key, str):
-            raise InvalidPayload(f"the key {key!r:.60} is not a string{_place(at)}")
-        return self._text(str(key), at)
-
-    def _text(self, text: str, at: str) -> str:
+    def _text(self, text: str) -> str:
         self._spend(len(text) + 2)
         if not text.isascii():
             try:
                 text.encode()
             except UnicodeEncodeError:
-                raise InvalidPayload(f"a string contains a lone surrogate{_place(at)}") from None
+                raise InvalidPayload("a string contains a lone surrogate") from None
         return text
 
-    def _whole(self, number: int, at: str) -> int:
+    def _whole(self, number: int) -> int:
         bits = number.bit_length()
         self._spend(1 + bits // 4)
         if bits > _INT_BITS_MAX:
-            raise InvalidPayload(f"an integer has more than 4,000 digits{_place(at)}")
+            raise InvalidPayload("an integer has more than 4,000 digits")
         return number
 
     def _spend(self, count: int) -> None:
@@ -172,10 +209,6 @@ def _check_depth(value: Any) -> None:
         if not level:
             return
     raise InvalidPayload(f"JSON is nested deeper than {LIMITS.json_depth}")
-
-
-def _place(at: str) -> str:
-    return f" (at {at[:200]})" if at else ""
 
 
 _CONTAINERS = (dict, list)

@@ -174,7 +174,7 @@ class Registry:
                 message = "the attempt's deadline passed before anything was sent"
                 return Reply("not_sent", code="service_unavailable", message=message)
             return await found.adapter.call(invocation, deadline)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the port promises a reply, whatever goes wrong
             # A mistake of ours. Perhaps the request left: nothing better can be said.
             _log.exception("calling %s.%s went wrong", invocation.service, invocation.method)
             return Reply("unknown", code="service_error", message=f"internal error: {type(error).__name__}")
@@ -216,7 +216,7 @@ def _built(name: str, service: Any, config: ServiceConfig | None) -> _Service:
         if not config.urls:
             raise ConfigurationError(f"service {name!r} has no url")
         # Imported here: `import makegood` need not pay for it.
-        from makegood.services.http import HttpService
+        from makegood.services.http import HttpService  # noqa: PLC0415
 
         return _Service(config, HttpService(config))
     if config.urls:

@@ -86,7 +86,14 @@ def _once_for_each_key(scenario: Scenario, played: Played) -> list[str]:
 
 
 def _lost_then_refused(calls: Sequence[Call]) -> set[str]:
-    return {call.key.removesuffix(":do") for call in calls if call.lost and not call.undo}
+    """Calls some attempt of which was lost, or died with the engine before it was sent."""
+    first_seen: set[str] = set()
+    found: set[str] = set()
+    for call in calls:
+        if not call.undo and (call.lost or (call.key not in first_seen and call.attempt > 1)):
+            found.add(call.key.removesuffix(":do"))
+        first_seen.add(call.key)
+    return found
 
 
 def _names(expected: Any) -> list[str]:
@@ -247,7 +254,8 @@ def _most_open(calls: Sequence[Call]) -> int:
     edges: list[tuple[int, int]] = []
     for call in calls:
         edges.append((call.at_ms, 1))
-        edges.append((call.answered_at_ms if call.answered_at_ms is not None else call.deadline_ms, -1))
+        closed = (each for each in (call.answered_at_ms, call.lost_at_ms, call.deadline_ms) if each is not None)
+        edges.append((next(closed), -1))
     most = now = 0
     for _, change in sorted(edges):
         now += change

@@ -81,6 +81,7 @@ class Call:
         at_ms: When it was read.
         method: `service.method`.
         answered_at_ms: When it was answered or reset; None while it is open, or lost in a crash.
+        lost_at_ms: When the engine died while it was open, or None.
     """
 
     at_ms: int
@@ -92,7 +93,12 @@ class Call:
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
     answered_at_ms: int | None = None
-    lost: bool = False
+    lost_at_ms: int | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the engine died while it was open."""
+        return self.lost_at_ms is not None
 
     @property
     def undo(self) -> bool:
@@ -165,10 +171,15 @@ class ScriptedServices:
         if reply.kind == "ok":
             self._granted[call.key] = reply
 
-    def crashed(self) -> None:
+    def hung_up(self, call: Call, now_ms: int) -> None:
+        """The caller stopped waiting."""
+        call.answered_at_ms = now_ms
+        self._open.pop(call.key, None)
+
+    def crashed(self, now_ms: int) -> None:
         """The engine died: requests without an answer are lost; their keys get the same reply again."""
         self._lost.update(self._open)
         self._open.clear()
         for call in self.calls:
             if call.answered_at_ms is None:
-                call.lost = True
+                call.lost_at_ms = call.lost_at_ms or now_ms

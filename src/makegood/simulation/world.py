@@ -44,7 +44,7 @@ STEPS_MAX = 2_000_000
 class _Happening:
     at_ms: int
     number: int
-    act: Callable[[], None] = field(compare=False)
+    act: Callable[[], object] = field(compare=False)
 
 
 class World:
@@ -58,6 +58,9 @@ class World:
         seed: Of all chance: jitter, ids, the order of simultaneous happenings.
         settings: The core's.
         crash_after: Numbers of journal records (from 1) after which the engine crashes, once each.
+        crash_before: Numbers of records that it dies over, once each: decided, and never written.
+        on_record: Told of each record when it is written.
+        journal: Where an earlier play stopped; another engine takes over from there.
     """
 
     def __init__(
@@ -70,20 +73,26 @@ class World:
         seed: int = 0,
         settings: Settings | None = None,
         crash_after: Sequence[int] = (),
+        crash_before: Sequence[int] = (),
         on_record: Callable[[World], None] | None = None,
+        journal: Sequence[Record] = (),
     ) -> None:
         self.program: Program = compile_program(definition, definition.version or 1)
         self.services = services
         self.settings = settings or Settings()
-        self.now_ms = START_MS
-        self.journal: list[Record] = []
+        self.journal: list[Record] = list(journal)
+        self.now_ms = self.journal[-1].at_ms if self.journal else START_MS
         self.crashes = 0
         self._chance = random.Random(seed)  # noqa: S311 - a play must be repeatable
         self._crash_after = set(crash_after)
+        self._crash_before = set(crash_before)
         self._on_record = on_record
         self._agenda: list[_Happening] = []
         self._number = 0
         self._incarnation = 0
+        if self.journal:
+            self._take_over()
+            return
         self.state, record = begin(self.program, execution_id, value, self._moment(), self.settings)
         self._append(record)
 
@@ -112,26 +121,36 @@ class World:
         heapq.heappop(self._agenda).act()
         return True
 
-    def at(self, at_ms: int, act: Callable[[], None]) -> None:
+    def at(self, at_ms: int, act: Callable[[], object]) -> None:
         """Have something happen at a moment; simultaneous things happen in the order of asking."""
         self._number += 1
         heapq.heappush(self._agenda, _Happening(at_ms, self._number, act))
 
-    def tell(self, news: inputs.Input) -> None:
-        """Put news before the core. Raises Refused and kin when they are refused."""
+    def tell(self, news: inputs.Input) -> bool:
+        """Put news before the core. Raises Refused and kin when they are refused.
+
+        Returns:
+            False when the engine died over what they led to, so that they are lost.
+        """
         record = decide(self.state, news, self._moment(), self.settings)
         if record is not None:
-            self._append(record)
-        else:
-            self._perform(newly_outstanding(self.state))
+            return self._append(record)
+        self._perform(newly_outstanding(self.state))
+        return True
 
     def crash(self) -> None:
         """The engine dies, and another goes on from the journal."""
         self.crashes += 1
         self._incarnation += 1
-        self.services.crashed()
+        self.services.crashed(self.now_ms)
+        self._take_over()
+
+    def _take_over(self) -> None:
         self.state = fold(self.program, self.journal)
+        incarnation = self._incarnation
         self.tell(inputs.TakeOver())
+        if incarnation != self._incarnation:
+            return  # It died again over that, and what follows has been seen to.
         ripen(self.state, self.now_ms)
         self.state.touched.clear()
         self._perform(outstanding(self.state))
@@ -139,21 +158,28 @@ class World:
     def _moment(self) -> Moment:
         return Moment(self.now_ms, self._chance.getrandbits(64))
 
-    def _append(self, record: Record) -> None:
+    def _append(self, record: Record) -> bool:
+        """Write a record, unless the engine dies over it; whether it was written."""
+        number = len(self.journal) + 1
+        if number in self._crash_before:
+            self._crash_before.discard(number)
+            self.crash()
+            return False
         self.journal.append(record)
         if self._on_record is not None:
             self._on_record(self)
-        if len(self.journal) in self._crash_after:
-            self._crash_after.discard(len(self.journal))
+        if number in self._crash_after:
+            self._crash_after.discard(number)
             self.crash()
         else:
             self._perform(newly_outstanding(self.state))
+        return True
 
     def _time_reached(self) -> None:
-        before = len(self.journal)
+        before = (len(self.journal), self.crashes)
         ripen(self.state, self.now_ms)
         self.tell(inputs.TimeReached())
-        if len(self.journal) == before and next_moment_ms(self.state) == self.now_ms and not self.state.ready:
+        if (len(self.journal), self.crashes) == before and next_moment_ms(self.state) == self.now_ms and not self.state.ready:
             raise AssertionError("a moment came and nothing followed from it")
 
     # --- what the core asks for ---
@@ -168,7 +194,7 @@ class World:
                 case Send():
                     self._send(command)
 
-    def _later(self, act: Callable[[], None], delay_ms: int = 0) -> None:
+    def _later(self, act: Callable[[], object], delay_ms: int = 0) -> None:
         """Happens unless the engine has crashed by then."""
         incarnation = self._incarnation
         self.at(self.now_ms + delay_ms, lambda: act() if incarnation == self._incarnation else None)
@@ -221,7 +247,7 @@ class World:
         self._later(lambda: self._answer(command, call, scripted, reply), scripted.delay_ms)
 
     def _hung_up(self, command: Send, call: Call, reply: Reply) -> None:
-        call.answered_at_ms = self.now_ms
+        self.services.hung_up(call, self.now_ms)
         self._reply(command, reply)
 
     def _answer(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:

@@ -34,7 +34,7 @@ def open_store(dsn: str, *, exclusive: bool = True) -> MemoryStore | SqliteStore
     path = sqlite_path(dsn)
     if path is None:
         return MemoryStore()
-    from makegood.storage.sqlite import SqliteStore
+    from makegood.storage.sqlite import SqliteStore  # noqa: PLC0415  A driver is loaded only for its store.
 
     return SqliteStore.open(path, exclusive=exclusive)
 

@@ -9,6 +9,7 @@ the language bounds that.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from makegood.language.graph import words
@@ -58,6 +59,7 @@ class Stack:
         self.leads_on = all(block.leads_on for block in blocks)
 
     def draw(self, into: Drawing, axis: float, top: float) -> None:
+        """Puts the blocks there, and arrows between them."""
         y = top
         for number, block in enumerate(self.blocks):
             if number and self.blocks[number - 1].leads_on:
@@ -110,7 +112,7 @@ class Arms:
     def __init__(self, arms: list[Arm]) -> None:
         self.arms = arms
         self.offsets = [0.0]
-        for before, arm in zip(arms, arms[1:], strict=False):
+        for before, arm in pairwise(arms):
             self.offsets.append(self.offsets[-1] + before.right + ARM_GAP + arm.left)
         middle = self.offsets[-1] / 2
         self.offsets = [offset - middle for offset in self.offsets]
@@ -120,6 +122,7 @@ class Arms:
         self.leads_on = any(arm.content.leads_on for arm in arms)
 
     def draw(self, into: Drawing, axis: float, top: float) -> None:
+        """Puts the branches between two buses, the upper one at `top`."""
         for arm, offset in zip(self.arms, self.offsets, strict=True):
             arm.draw(into, axis + offset, top, top + self.height + BUS, axis)
 
@@ -137,6 +140,7 @@ class Decision:
         self.height = self.above + self.arms.height + (BUS if self.leads_on else 0)
 
     def draw(self, into: Drawing, axis: float, top: float) -> None:
+        """Puts the box, the branches and the dot there."""
         self.box.draw(into, axis, top)
         bus = top + self.above
         into.line((axis, top + self.box.height), (axis, bus))
@@ -161,6 +165,7 @@ class Fork:
         self.height = self.above + self.arms.height + BUS + BAR_HEIGHT
 
     def draw(self, into: Drawing, axis: float, top: float) -> None:
+        """Puts the caption, the bars and the branches there."""
         text = Words(axis, top + 14, self.caption, "caption-parallel", centred=True)
         width = self.caption.width + 2 * LABEL_PAD
         into.shapes.append(

@@ -36,6 +36,7 @@ class Frame:
         self.leads_on = loops or content.leads_on or (step is not None and step.when is not None)
 
     def draw(self, into: Drawing, axis: float, top: float) -> None:
+        """Puts the frame there, what it holds, and a loop's way back."""
         x = axis - self.left
         into.shapes.append(
             Shape(
@@ -88,6 +89,7 @@ class Attempt:
             self.upper += 12
 
     def draw(self, into: Drawing, axis: float, top: float) -> None:
+        """Puts the frame there, the body on the axis, the handlers beside it."""
         x = axis - self.left
         into.shapes.append(
             Shape(
@@ -118,7 +120,8 @@ class Attempt:
         start = top + HEADER / 2
         exits = []
         for frame in self.handlers:
-            into.line((out, start), (bus, start), (bus, y + HEADER / 2), (left, y + HEADER / 2), css="error", arrow=True)
+            way = ((out, start), (bus, start), (bus, y + HEADER / 2), (left, y + HEADER / 2))
+            into.line(*way, css="error", arrow=True)
             frame.draw(into, left + frame.left, y)
             if frame.leads_on:
                 exits.append((left + frame.left + frame.right, y + frame.height - HEADER / 2))
@@ -131,6 +134,4 @@ def group(step: Step, content: Stack) -> Frame:
     """The frame of a `sequential`, `foreach` or `repeat`."""
     assert isinstance(step, Sequential | Foreach | Repeat)
     loops = not isinstance(step, Sequential)
-    return Frame(
-        words.kind_of(step), caption(step), content, step=step, loops=loops, tooltip=words.tooltip(step)
-    )
+    return Frame(words.kind_of(step), caption(step), content, step=step, loops=loops, tooltip=words.tooltip(step))

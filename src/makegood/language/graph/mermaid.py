@@ -55,13 +55,18 @@ def _character(each: str) -> str:
 
 
 class _Chart:
-    """Writes nodes inside their groups, then the edges."""
+    """Writes nodes inside their groups, then the edges.
+
+    A group has a small circle where it is entered and, unless it is a loop, one where it is left: edges to a
+    subgraph itself make Mermaid's layout fail once they are nested.
+    """
 
     def __init__(self, made: Outline) -> None:
         self.made = made
         self.names = {node.id: f"n{number}" for number, node in enumerate(made.nodes)}
         self.children: dict[tuple[str, int], list[Node]] = {}
         self.groups = {node.id for node in made.nodes if node.step is not None and is_group(node.step)}
+        self.left = {edge.target for edge in made.edges if edge.kind == "leave"}
         self.out: list[str] = []
 
     def lines(self, name: str) -> list[str]:
@@ -106,6 +111,7 @@ class _Chart:
     def _group(self, node: Node, step: Step, depth: int) -> None:
         pad, name = "  " * depth, self.names[node.id]
         self.out.append(f'{pad}subgraph {name} ["{_label(node)}"]')
+        self.out.append(f'{pad}  {name}i((" "))')
         held = words.parts(step)
         for number, part in enumerate(held):
             inner = self.children.get((node.id, number), [])
@@ -115,11 +121,8 @@ class _Chart:
             self.out.append(f'{pad}  subgraph {name}p{number} ["{escaped(part.label or part.kind)}"]')
             self._inside(inner, depth + 2)
             self.out.append(f"{pad}  end")
-        for number, part in enumerate(held):
-            if part.kind == "catch":
-                self.out.append(f"{pad}  {name}p0 -. error .-> {name}p{number}")
-            if part.kind == "finally":
-                self.out.append(f"{pad}  {name}p0 --> {name}p{number}")
+        if node.id in self.left:
+            self.out.append(f'{pad}  {name}o((" "))')
         self.out.append(f"{pad}end")
 
     def _inside(self, nodes: list[Node], depth: int) -> None:
@@ -127,10 +130,18 @@ class _Chart:
             self._node(node, depth)
 
     def _edge(self, edge: Edge) -> None:
-        if edge.kind in ("enter", "error", "again"):
-            return  # The subgraph shows what is inside; an edge to one's own frame confuses the layout.
+        source, target = self.names[edge.source], self.names[edge.target]
+        if edge.source in self.groups:
+            # Inside a group everything starts at its entry; from outside a loop does too.
+            inside = edge.kind in ("enter", "error") or edge.source == edge.target
+            source += "o" if edge.source in self.left and not inside else "i"
+        if edge.target in self.groups:
+            target += "o" if edge.kind == "leave" else "i"
+        if source == target:
+            return
         label = f'|"{escaped(edge.label)}"|' if edge.label else ""
-        self.out.append(f"  {self.names[edge.source]} -->{label} {self.names[edge.target]}")
+        arrow = "-.->" if edge.kind in ("error", "again") else "-->"
+        self.out.append(f"  {source} {arrow}{label} {target}")
 
     def _undo(self, node: Node) -> None:
         compensation = None if node.step is None else words.undo(node.step)
@@ -138,7 +149,7 @@ class _Chart:
             return
         name = self.names[node.id]
         self.out.append(f'  {name}u>"{escaped("undo: " + compensation.call)}"]')
-        self.out.append(f"  {name} -.- {name}u")
+        self.out.append(f"  {name} -.-> {name}u")
 
 
 def _is_pivot(step: Step) -> bool:

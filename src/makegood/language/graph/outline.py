@@ -2,15 +2,16 @@
 
 Splits (`if`, `switch`, `parallel`) are nodes with edges into their branches, and a parallel has a join of
 its own. Groups (`sequential`, `foreach`, `repeat`, `try`) are nodes that hold others: edges lead to the
-group and away from it, and from it to the first step of each part with the kind `enter`. So the number
-of edges grows with the number of steps, whatever is nested in what.
+group and away from it; inside, edges of the kinds `enter` and `error` lead from it to the first step of a
+part, and `leave` (in loops `again`) from the last one back. So the number of edges grows with the number
+of steps, whatever is nested in what.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from makegood.language.graph.words import Part, kind_of, parts
+from makegood.language.graph.words import kind_of, parts
 from makegood.model import Definition, Fail, Foreach, If, Parallel, Repeat, Sequential, Step, Switch, Try
 
 START = "#start"
@@ -37,7 +38,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """From one node to the next. Kinds: `flow`, `branch`, `join`, `enter`, `error`, `again`."""
+    """From one node to the next. Kinds: `flow`, `branch`, `join`, `enter`, `error`, `again`, `leave`."""
 
     source: str
     target: str
@@ -80,9 +81,7 @@ def _tie(made: Outline, loose: list[Loose], target: str) -> None:
     made.edges += [Edge(each.source, target, each.kind, each.label) for each in loose]
 
 
-def _flow(
-    made: Outline, steps: tuple[Step, ...], loose: list[Loose], parent: str | None, part: int
-) -> list[Loose]:
+def _flow(made: Outline, steps: tuple[Step, ...], loose: list[Loose], parent: str | None, part: int) -> list[Loose]:
     """The steps one after another; what is loose at the end."""
     for step in steps:
         made.nodes.append(Node(step.id, kind_of(step), step, parent, part))
@@ -120,16 +119,16 @@ def _fork(made: Outline, step: Parallel, parent: str | None, part: int) -> list[
 
 
 def _group(made: Outline, step: Step) -> list[Loose]:
+    """The parts, each entered from the group; what is loose at their ends leads back to it."""
     held = parts(step)
-    ends = [_part(made, step, each, number) for number, each in enumerate(held)]
-    if isinstance(step, Foreach | Repeat):
-        made.edges += [Edge(end.source, step.id, "again", end.label) for end in ends[0]]
-        return [Loose(step.id)]
-    ways = [bool(end) for each, end in zip(held, ends, strict=True) if each.kind != "finally"]
-    return [Loose(step.id)] if any(ways) or step.when is not None else []
-
-
-def _part(made: Outline, step: Step, part: Part, number: int) -> list[Loose]:
-    """One list of a group; an empty one leads on as the group does."""
-    kind = "error" if part.kind == "catch" else "enter"
-    return _flow(made, part.steps, [Loose(step.id, kind, part.label)], step.id, number)
+    loops = isinstance(step, Foreach | Repeat)
+    loose: list[Loose] = []
+    for number, each in enumerate(held):
+        kind = "error" if each.kind == "catch" else "enter"
+        if each.kind == "finally":
+            loose = _flow(made, each.steps, loose, step.id, number)
+        else:
+            loose += _flow(made, each.steps, [Loose(step.id, kind, each.label)], step.id, number)
+    back = "again" if loops else "leave"
+    made.edges += [Edge(end.source, step.id, back, end.label) for end in loose]
+    return [Loose(step.id)] if loops or loose or step.when is not None else []

@@ -5,7 +5,7 @@ Every name begins with `mg-`, because the picture may stand inside a page that h
 
 _LIGHT = {
     "paper": "#ffffff", "card": "#ffffff", "text": "#0f172a", "muted": "#55637a", "edge": "#8a97ab",
-    "border": "#cbd5e1", "shade": "#f1f5f9", "tint": "0.045",
+    "border": "#cbd5e1", "shade": "#f1f5f9", "tint": "0.06",
     "call": "#2563eb", "workflow": "#4f46e5", "wait": "#7c3aed", "signal": "#0f766e", "set": "#52627a",
     "fail": "#dc2626", "choice": "#0369a1", "parallel": "#475569", "loop": "#6d28d9", "scope": "#15803d",
     "catch": "#dc2626", "undo": "#b4500b", "pivot": "#c2410c", "pivotfill": "#fff4e6",
@@ -27,7 +27,8 @@ _COLOURS = {
 }  # fmt: skip
 
 _RULES = """
-.mg-graph text{font-family:ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Noto Sans",sans-serif;fill:var(--mg-text)}
+.mg-graph text{fill:var(--mg-text);
+font-family:ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Noto Sans",sans-serif}
 .mg-graph .mg-code{font:11.5px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .mg-graph .mg-title{font-size:13px;font-weight:600}
 .mg-graph .mg-small{font-size:10.5px}
@@ -41,7 +42,10 @@ _RULES = """
 .mg-again{stroke:var(--mg-loop)}
 .mg-error{stroke:var(--mg-catch);stroke-dasharray:5 4}
 .mg-back{stroke:var(--mg-undo);stroke-dasharray:3 3}
-.mg-tip-flow{fill:var(--mg-edge)}.mg-tip-again{fill:var(--mg-loop)}.mg-tip-error{fill:var(--mg-catch)}.mg-tip-back{fill:var(--mg-undo)}
+.mg-tip-flow{fill:var(--mg-edge)}
+.mg-tip-again{fill:var(--mg-loop)}
+.mg-tip-error{fill:var(--mg-catch)}
+.mg-tip-back{fill:var(--mg-undo)}
 .mg-box{fill:var(--mg-card);stroke:var(--mg-border);stroke-width:1.2}
 .mg-accent{fill:var(--mg-c)}
 .mg-decision .mg-box,.mg-pill .mg-box,.mg-flag .mg-box,.mg-slip .mg-box,.mg-stop .mg-box{stroke:var(--mg-c)}
@@ -57,9 +61,9 @@ _RULES = """
 .mg-tag{fill:var(--mg-paper);stroke:var(--mg-choice);stroke-width:1}
 .mg-undo rect{fill:var(--mg-paper);stroke:var(--mg-undo);stroke-width:1.1;stroke-dasharray:3 3}
 .mg-graph .mg-undo text{fill:var(--mg-undo)}
-.mg-frame>rect{fill:var(--mg-c);fill-opacity:var(--mg-tint);stroke:var(--mg-c);stroke-opacity:.5;stroke-width:1.2}
+.mg-tint{fill:var(--mg-c);fill-opacity:var(--mg-tint);stroke:var(--mg-c);stroke-opacity:.5;stroke-width:1.2}
 .mg-graph .mg-frame text,.mg-graph .mg-tab text{fill:var(--mg-c)}
-.mg-k-catch>rect{stroke-dasharray:5 4}
+.mg-k-catch .mg-tint{stroke-dasharray:5 4}
 .mg-bar{fill:var(--mg-c)}
 .mg-dot{fill:var(--mg-edge)}
 .mg-start{fill:var(--mg-signal)}

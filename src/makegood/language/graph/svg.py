@@ -135,9 +135,12 @@ def _outline(shape: Shape) -> str:
             return _terminal(shape)
         case "tab":
             return ""
+        case "frame":
+            # The paper underneath keeps the tints of nested frames from adding up.
+            return _rect("mg-paper", x, y, width, height, 12) + _rect("mg-tint", x, y, width, height, 12)
         case _:
-            css = {"chip": "mg-chip", "label": "mg-tag", "bar": "mg-bar"}.get(shape.role, "mg-back-plate")
-            radius = {"bar": 2.5, "frame": 12.0, "undo": 12.0}.get(shape.role, height / 2)
+            css = {"chip": "mg-chip", "label": "mg-tag", "bar": "mg-bar"}.get(shape.role, "mg-plate")
+            radius = {"bar": 2.5, "undo": 12.0}.get(shape.role, height / 2)
             return _rect(css, x, y, width, height, radius)
 
 
@@ -170,7 +173,8 @@ def _card(shape: Shape) -> str:
     x, y, width, height = shape.x, shape.y, shape.width, shape.height
     box = _rect("mg-box", x, y, width, height, 8)
     if shape.role == "child":
-        rails = f"M{_number(x + 6)} {_number(y)}V{_number(y + height)}M{_number(x + width - 6)} {_number(y)}V{_number(y + height)}"
+        top, bottom = _number(y), _number(y + height)
+        rails = "".join(f"M{_number(at)} {top}V{bottom}" for at in (x + 6, x + width - 6))
         return f'{box}<path class="mg-rail" d="{rails}"/>'
     accent = _rect("mg-accent", x + 4.5, y + 10, 3, height - 20, 1.5)
     if shape.css != "pivot":

@@ -228,7 +228,8 @@ def _call_marks(step: Call) -> tuple[Mark, ...]:
     if step.retry is not None:
         found.append(retry_mark(step.retry))
     if step.timeout_ms is not None:
-        found.append(Mark("timeout", duration(step.timeout_ms), f"Each attempt takes at most {duration(step.timeout_ms)}."))
+        most = duration(step.timeout_ms)
+        found.append(Mark("timeout", most, f"Each attempt takes at most {most}."))
     if step.compensate_on_failure:
         found.append(Mark("always_undo", "undo on failure", "Undone even when it definitely failed."))
     return tuple(found)

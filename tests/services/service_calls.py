@@ -10,7 +10,9 @@ from makegood.ports import Invocation, Slot
 from makegood.services import Registry
 
 
-def invocation(service: str = "svc", method: str = "do", body: Any = None, *, timeout_ms: int = 5000, **more: Any) -> Invocation:
+def invocation(
+    service: str = "svc", method: str = "do", body: Any = None, *, timeout_ms: int = 5000, **more: Any
+) -> Invocation:
     """An invocation with what most tests do not care about."""
     given: dict[str, Any] = {
         "execution_id": "01JX",

@@ -1,0 +1,131 @@
+"""Putting a request before an execution from outside: `cancel`, `retry` and kin.
+
+Where an engine holds the database, the request goes into its inbox and the engine decides. Where none
+does, the request is decided here, under the engine's lock, and nothing is sent to any service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from makegood.app.config import Config
+from makegood.app.reading import path_of, reading
+from makegood.app.wiring import settings_of
+from makegood.engine.client import Engine
+from makegood.engine.definitions import schema_check
+from makegood.errors import NotFound, Refused, StorageHeld, nearest
+from makegood.model import SignalStep
+from makegood.ports import Slot
+from makegood.services import Registry
+
+WAIT_S = 5.0
+"""How long an engine's verdict is awaited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of a request.
+
+    Attributes:
+        verdict: `accepted`; or `pending` where the engine has not decided yet.
+        by_engine: Whether an engine holds the database and goes on with the execution.
+        view: The execution afterwards.
+    """
+
+    verdict: Literal["accepted", "pending"]
+    by_engine: bool
+    view: dict[str, Any]
+
+
+class _Closed(Registry):
+    """Knows every service and has no place at any: what is decided under it is journaled, and nothing is sent."""
+
+    def knows(self, service: str) -> bool:
+        """Every service is known to somebody."""
+        return bool(service)
+
+    def reserve(self, service: str) -> Slot:
+        """There is never a place."""
+        return Slot.BUSY if service else Slot.MISSING
+
+
+async def put_request(database: str, config: Config, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
+    """Put a request before an execution.
+
+    Args:
+        database: A SQLite file.
+        config: What an engine would decide by.
+        execution_id: Which execution.
+        kind: `cancel`, `suspend`, `resume`, `retry`, `compensate`, `resolve` or `signal`.
+        body: Its arguments, as the inbox keeps them.
+
+    Raises:
+        NotFound: There is no such execution.
+        Refused: Its state does not allow the request; nothing was changed.
+        InputError: A signal's payload does not fit.
+        StorageError: The database cannot be used.
+    """
+    from makegood.storage.sqlite import lock_holder
+
+    path = path_of(database)
+    async with reading(database) as store:
+        program = await store.program(execution_id)
+    if kind == "signal":
+        steps = [node.step for node in program.nodes if isinstance(node.step, SignalStep)]
+        _check_signal(steps, body)
+    if lock_holder(path) is None:
+        try:
+            return await _decided_here(database, config, execution_id, kind, body)
+        except StorageHeld:
+            # An engine has come up meanwhile: it decides.
+            pass
+    return await _decided_there(database, path, execution_id, kind, body)
+
+
+def _check_signal(steps: list[SignalStep], body: dict[str, Any]) -> None:
+    names = {step.signal for step in steps}
+    if body["name"] not in names:
+        raise NotFound(f"no step of the definition waits for signal {body['name']!r}.{nearest(body['name'], names)}")
+    schema = next((step.schema for step in steps if step.signal == body["name"]), None)
+    schema_check(schema, f"the payload of signal {body['name']!r}")(body["payload"])
+
+
+async def _decided_here(
+    database: str, config: Config, execution_id: str, kind: str, body: dict[str, Any]
+) -> Verdict:
+    engine = Engine(database, settings=settings_of(config), only=(), drain_seconds=0.0, registry=_Closed())
+    async with engine:
+        by, note = body.get("by", ""), body.get("note", "")
+        match kind:
+            case "cancel":
+                await engine.cancel(execution_id, by=by, note=note)
+            case "suspend":
+                await engine.suspend(execution_id, by=by, note=note)
+            case "resume":
+                await engine.resume_execution(execution_id, by=by, note=note)
+            case "retry":
+                await engine.retry(execution_id, by=by, note=note)
+            case "compensate":
+                await engine.compensate(execution_id, by=by, note=note)
+            case "resolve":
+                await engine.resolve(execution_id, body["step"], note=note, by=by)
+            case "signal":
+                await engine.signal(execution_id, body["name"], body["payload"])
+            case _:
+                raise NotFound(f"there is no request {kind!r}")
+        return Verdict(verdict="accepted", by_engine=False, view=await engine.describe(execution_id))
+
+
+async def _decided_there(database: str, path: str, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
+    from makegood.storage.sqlite import SqliteInbox
+
+    inbox = SqliteInbox(path)
+    number = await asyncio.to_thread(inbox.put, execution_id, kind, body)
+    told = await asyncio.to_thread(inbox.wait, number, WAIT_S)
+    if told:
+        raise Refused(told)
+    async with reading(database) as store:
+        view = await store.describe(execution_id)
+    return Verdict(verdict="pending" if told is None else "accepted", by_engine=True, view=view)

@@ -1,0 +1,225 @@
+"""The table of configuration keys: it drives what is read, what is refused, and what the reference says.
+
+Strangers keep out: no file, no environment, nothing is built. A key that is not in the table does not exist.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+SERVICES = "services"
+"""The section of sections: `[services.NAME]`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What a key's value is.
+
+    Attributes:
+        words: As a message and the reference name it: "a whole number".
+        read: The value, checked for its type and not for its bounds; raises ValueError.
+    """
+
+    words: str
+    read: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key.
+
+    Attributes:
+        section: `storage`, or `services` for a key of every `[services.NAME]`.
+        name: As it is written.
+        default: What holds when it is left out; None: nothing does.
+        doc: One sentence for the reference.
+        least: The smallest number allowed.
+        above: A number that the value must exceed.
+        choices: The only texts allowed; empty allows all.
+    """
+
+    section: str
+    name: str
+    kind: Kind
+    default: Any
+    doc: str
+    least: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        middle = f"{SERVICES}__NAME" if self.section == SERVICES else self.section
+        return f"MAKEGOOD_{middle}__{self.name}".upper().replace("__NAME__", "__<NAME>__")
+
+    def checked(self, value: Any) -> Any:
+        """The value, if it may be one.
+
+        Raises:
+            ValueError: It may not; the message says what is expected and what was found.
+        """
+        try:
+            read = self.kind.read(value)
+        except ValueError:
+            raise ValueError(f"must be {self._expected()}, not {shown(value)}") from None
+        if isinstance(read, int | float) and not isinstance(read, bool):
+            too_small = (self.least is not None and read < self.least) or (self.above is not None and read <= self.above)
+            if too_small:
+                raise ValueError(f"must be {self._expected()}, not {shown(value)}")
+        if self.choices and read not in self.choices:
+            raise ValueError(f"must be {self._expected()}, not {shown(value)}")
+        return read
+
+    def _expected(self) -> str:
+        if self.choices:
+            return " or ".join(repr(each) for each in self.choices)
+        unit = " of seconds" if self.name.endswith("_seconds") else ""
+        if self.least is not None:
+            return f"{self.kind.words}{unit}, at least {self.least:g}"
+        if self.above is not None:
+            return f"{self.kind.words}{unit}, above {self.above:g}"
+        return f"{self.kind.words}{unit}"
+
+
+def shown(value: Any) -> str:
+    """A value as a message quotes it: short, on one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError  # noqa: TRY004 - one kind of error for the caller
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError
+    return tuple(_text(each) for each in value)
+
+
+def _headers(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError
+    return dict(value)
+
+
+WHOLE = Kind(words="a whole number", read=_whole)
+NUMBER = Kind(words="a number", read=_number)
+TEXT = Kind(words="a text that is not empty", read=_text)
+FLAG = Kind(words="true or false", read=_flag)
+TEXTS = Kind(words="a list of texts", read=_texts)
+HEADERS = Kind(words="a table of texts", read=_headers)
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        section="workflow_engine", name="max_concurrent_executions", kind=WHOLE, default=1000, least=1,
+        doc="Executions that advance at once in one process; waiting ones do not count.",
+    ),
+    Key(
+        section="workflow_engine", name="execution_timeout_seconds", kind=NUMBER, default=3600.0, above=0,
+        doc="Bound of a whole execution whose definition names no `timeout`.",
+    ),
+    Key(
+        section="workflow_engine", name="lease_seconds", kind=NUMBER, default=10.0, above=0,
+        doc="How long an engine that shares a database is taken to be alive without a sign of life. "
+        "A SQLite file has one engine at a time and needs no lease.",
+    ),
+    Key(
+        section="service_registry", name="type", kind=TEXT, default="local",
+        choices=("local", "dns", "kubernetes", "consul"),
+        doc="Where services come from. This version has `local`: the `[services.NAME]` of this configuration.",
+    ),
+    Key(
+        section="service_registry", name="health_check_interval_seconds", kind=NUMBER, default=30.0, above=0,
+        doc="How often a service with a `health` path is asked whether it is well.",
+    ),
+    Key(
+        section="storage", name="type", kind=TEXT, default="sqlite", choices=("sqlite", "postgres", "memory"),
+        doc="Kind of database. This version has `sqlite` and `memory`.",
+    ),
+    Key(
+        section="storage", name="connection_string", kind=TEXT, default="./makegood.db",
+        doc="For `sqlite` the path of the file.",
+    ),
+    Key(
+        section="server", name="listen", kind=TEXT, default="127.0.0.1:8080",
+        doc="Address and port of the server. Any other than a loopback address demands `[auth]` or `insecure = true`.",
+    ),
+    Key(
+        section="server", name="insecure", kind=FLAG, default=False,
+        doc="Whether a server may listen beyond this machine without `[auth]`.",
+    ),
+    Key(
+        section="auth", name="tokens_file", kind=TEXT, default=None,
+        doc="File of hashed tokens with their roles: viewer, operator or admin.",
+    ),
+    Key(
+        section=SERVICES, name="url", kind=TEXT, default=None,
+        doc="The endpoint: an http:// or https:// URL; the method's name is put after its path.",
+    ),
+    Key(
+        section=SERVICES, name="urls", kind=TEXTS, default=None,
+        doc="Several endpoints, used in turn; instead of `url`.",
+    ),
+    Key(
+        section=SERVICES, name="timeout_seconds", kind=NUMBER, default=None, above=0,
+        doc="Bound of one attempt where the call gives none.",
+    ),
+    Key(
+        section=SERVICES, name="health", kind=TEXT, default=None,
+        doc="Path that answers whether an endpoint is well, for example `/healthz`.",
+    ),
+    Key(
+        section=SERVICES, name="headers", kind=HEADERS, default=None,
+        doc="Sent with every request. A value may be `env:NAME` or `file:/path`, so that no secret stands here.",
+    ),
+    Key(
+        section=SERVICES, name="max_concurrent", kind=WHOLE, default=100, least=1,
+        doc="Calls in flight at once.",
+    ),
+    Key(
+        section=SERVICES, name="wait_seconds", kind=NUMBER, default=60.0, least=0,
+        doc="How long a step may wait for a healthy endpoint or a closed circuit.",
+    ),
+    Key(
+        section=SERVICES, name="strict_idempotent", kind=FLAG, default=False,
+        doc="Whether the service answers the same for the same key, so that a rejection after an attempt "
+        "without an answer means that nothing was done.",
+    ),
+    Key(
+        section=SERVICES, name="allow_link_local", kind=FLAG, default=False,
+        doc="Whether its addresses may be link-local or a cloud's metadata service.",
+    ),
+)  # fmt: skip
+
+SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(key.section for key in KEYS))
+"""The sections, in the order of the reference."""
+
+
+def keys_of(section: str) -> dict[str, Key]:
+    """The keys of a section, by name."""
+    return {key.name: key for key in KEYS if key.section == section}

@@ -1,0 +1,154 @@
+"""Looking at a database: executions, their journals and definitions, beside an engine or without one.
+
+Rule: nothing here writes, and nothing is held open over a pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from makegood.core.events import Record
+from makegood.core.evolve import fold
+from makegood.core.program import Program
+from makegood.core.state import State
+from makegood.core.view import describe, time_text
+from makegood.engine.definitions import Definitions
+from makegood.errors import ConfigurationError, InputError, NotFound
+from makegood.ports import Journal, Query, Stored, StoredDefinition
+from makegood.storage import open_store, sqlite_path
+from makegood.storage.codec import encode_event
+
+
+class Reading:
+    """A database that is only read.
+
+    Args:
+        store: Opened for reading.
+    """
+
+    def __init__(self, store: Journal) -> None:
+        self._store = store
+        self._definitions = Definitions(store, lambda: 0)
+
+    async def row(self, execution_id: str) -> Stored:
+        """The row of an execution.
+
+        Raises:
+            NotFound: There is no such execution.
+        """
+        stored = await self._store.find(execution_id)
+        if stored is None:
+            raise NotFound(f"there is no execution {execution_id!r}. `makegood list` shows which there are.")
+        return stored
+
+    async def program(self, execution_id: str) -> Program:
+        """The compiled definition of an execution. Raises as `row`."""
+        start = (await self.row(execution_id)).start
+        return (await self._definitions.get(start.workflow, start.version)).program
+
+    async def state(self, execution_id: str) -> State:
+        """The state of an execution, as far as it is durable. Raises as `row`."""
+        program = await self.program(execution_id)
+        return fold(program, await self._store.load(execution_id))
+
+    async def describe(self, execution_id: str) -> dict[str, Any]:
+        """The whole execution, as the API gives it. Raises as `row`."""
+        return describe(await self.state(execution_id))
+
+    async def records(self, execution_id: str, start: int = 0) -> Sequence[Record]:
+        """The journal of an execution, from a position on. Raises as `row`."""
+        await self.row(execution_id)
+        return await self._store.load(execution_id, start=start)
+
+    async def executions(self, query: Query) -> list[Stored]:
+        """Executions, newest first."""
+        return await self._store.query(query)
+
+    async def definitions(self) -> list[StoredDefinition]:
+        """The newest version of every workflow, by name."""
+        return await self._store.definitions()
+
+    async def definition(self, name: str, version: int | None = None) -> StoredDefinition:
+        """One version of a workflow, or the newest.
+
+        Raises:
+            NotFound: There is none.
+        """
+        await self._definitions.get(name, version)
+        stored = await self._store.definition(name, version)
+        assert stored is not None
+        return stored
+
+
+@asynccontextmanager
+async def reading(database: str) -> AsyncIterator[Reading]:
+    """Open a database for reading.
+
+    Raises:
+        ConfigurationError: It names no file.
+        StorageError: There is none, or it cannot be read.
+    """
+    path_of(database)
+    store = open_store(database, exclusive=False)
+    try:
+        yield Reading(store)
+    finally:
+        await store.aclose()
+
+
+def path_of(database: str) -> str:
+    """The file of a database that others can look at.
+
+    Raises:
+        ConfigurationError: It is in memory, or none that this version knows.
+    """
+    path = sqlite_path(database)
+    if path is None:
+        raise ConfigurationError(
+            "a database in memory is known only to the process that has it. Give the path of a file: --database PATH."
+        )
+    return path
+
+
+def row_view(stored: Stored) -> dict[str, Any]:
+    """An execution as a list shows it."""
+    start, standing = stored.start, stored.standing
+    return {
+        "id": stored.execution_id,
+        "workflow": start.workflow,
+        "version": start.version,
+        "status": standing.status,
+        "phase": standing.phase,
+        "business_key": start.business_key,
+        "error_code": standing.error_code,
+        "started_at": time_text(start.started_at_ms),
+        "ended_at": time_text(standing.ended_at_ms),
+    }
+
+
+def event_views(records: Sequence[Record], start: int = 0) -> Iterator[dict[str, Any]]:
+    """Every event of a journal: `{position, at, event, version, ...}` and the event's own fields."""
+    for position, record in enumerate(records, start):
+        for event in record.events:
+            fields = encode_event(event)
+            kind, version = fields.pop("e"), fields.pop("v")
+            yield {"position": position, "at": time_text(record.at_ms), "event": kind, "event_version": version, **fields}
+
+
+def cursor_of(stored: Stored) -> str:
+    """Where the next page of a list begins."""
+    return f"{stored.start.started_at_ms}.{stored.execution_id}"
+
+
+def before_of(cursor: str) -> tuple[int, str]:
+    """What a cursor means.
+
+    Raises:
+        InputError: It is none of ours.
+    """
+    moment, dot, execution_id = cursor.partition(".")
+    if not dot or not execution_id or not (moment.isascii() and moment.isdigit()) or len(moment) > 15:
+        raise InputError(f"{cursor!r} is no cursor. Take the one that the last page gave.")
+    return int(moment), execution_id

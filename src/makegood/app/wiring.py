@@ -1,0 +1,78 @@
+"""From a configuration to the parts that it describes: settings, services, the database, an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from makegood.app.config import Config
+from makegood.core.judgement import Settings
+from makegood.engine.client import Engine
+from makegood.errors import ConfigurationError
+from makegood.services import Registry
+
+
+def settings_of(config: Config) -> Settings:
+    """What the core decides by."""
+    return Settings(execution_timeout_ms=round(config.workflow_engine.execution_timeout_seconds * 1000))
+
+
+def registry_of(config: Config, urls: dict[str, str] | None = None) -> Registry:
+    """The services there are.
+
+    Args:
+        config: Its `[services.NAME]`.
+        urls: More of them, name to URL; these win.
+
+    Raises:
+        ConfigurationError: Another kind of registry is configured, or an URL is none.
+    """
+    kind = config.service_registry.type
+    if kind != "local":
+        raise ConfigurationError(
+            f"service_registry.type = {kind!r} is not available in this version of makegood. "
+            'Use type = "local" and list the services as [services.NAME].'
+        )
+    registry = Registry()
+    for name, service in config.services.items():
+        if name not in (urls or {}):
+            registry.register(name, service)
+    for name, url in (urls or {}).items():
+        registry.register(name, url)
+    return registry
+
+
+def database_of(config: Config, database: str | None = None) -> str:
+    """What names the database.
+
+    Args:
+        config: Its `[storage]`.
+        database: Given by hand: wins.
+
+    Raises:
+        ConfigurationError: It is of a kind that this version does not have.
+    """
+    if database is not None:
+        return database
+    match config.storage.type:
+        case "memory":
+            return ":memory:"
+        case "postgres":
+            raise ConfigurationError(
+                'storage.type = "postgres": PostgreSQL is not available in this version of makegood. '
+                'Use type = "sqlite" with connection_string = "./makegood.db", or --database PATH.'
+            )
+        case _:
+            return config.storage.connection_string
+
+
+def engine_of(
+    config: Config, registry: Registry, database: str, *, only: Collection[str] | None = None
+) -> Engine:
+    """An engine as configured, not opened yet."""
+    return Engine(
+        database,
+        settings=settings_of(config),
+        max_concurrent_executions=config.workflow_engine.max_concurrent_executions,
+        only=only,
+        registry=registry,
+    )

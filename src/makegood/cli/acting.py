@@ -1,0 +1,76 @@
+"""The commands that act on one execution: cancel, suspend, resume, retry, compensate, resolve, signal."""
+
+from __future__ import annotations
+
+import getpass
+import shlex
+from typing import Any
+
+from makegood.app.config import load_config
+from makegood.app.deciding import Verdict, put_request
+from makegood.app.wiring import database_of
+from makegood.cli import exits
+from makegood.cli.given import read_json_argument
+from makegood.cli.loop import run_async
+from makegood.cli.output import print_json
+from makegood.core.state import ENDS
+from makegood.errors import InputError
+
+
+def act(
+    kind: str,
+    execution_id: str,
+    body: dict[str, Any],
+    *,
+    config: str | None,
+    database: str | None,
+    json: bool,
+) -> int:
+    """Put a request before an execution, and say what came of it; the exit code."""
+    settings = load_config(config)
+    where = database_of(settings, database)
+    verdict = run_async(put_request(where, settings, execution_id, kind, {"by": _me(), **body}))
+    if json:
+        view = verdict.view
+        told = {"id": execution_id, "request": kind, "verdict": verdict.verdict, "status": view["status"], "phase": view["phase"]}
+        print_json(told)
+    else:
+        print(_sentence(kind, execution_id, verdict, where))
+    return exits.COMPLETED
+
+
+def signal_body(name: str, payload: str | None) -> dict[str, Any]:
+    """The arguments of a signal."""
+    return {"name": name, "payload": None if payload is None else read_json_argument(payload, "--payload")}
+
+
+def resolve_body(step: str, note: str) -> dict[str, Any]:
+    """The arguments of `resolve`.
+
+    Raises:
+        InputError: There is no note.
+    """
+    if not note.strip():
+        raise InputError("--note is empty. Say how the effect was undone; it is kept in the history.")
+    return {"step": step, "note": note}
+
+
+def _sentence(kind: str, execution_id: str, verdict: Verdict, database: str) -> str:
+    status = verdict.view["status"]
+    if verdict.verdict == "pending":
+        return f"{kind} is pending: the engine that holds {database} has not decided yet. Execution {execution_id} is {status}."
+    if verdict.by_engine or status in ENDS or status == "suspended":
+        return f"{kind} accepted: execution {execution_id} is {status}."
+    resumed = f"makegood run FILE --id {execution_id} --database {shlex.quote(database)}"
+    return (
+        f"{kind} accepted: execution {execution_id} is {status}. No engine is running on {database}; "
+        f"what is to be done now happens when one goes on with it, for example: {resumed}"
+    )
+
+
+def _me() -> str:
+    """Who asks, for the history."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

@@ -1,0 +1,58 @@
+"""The commands that look at a database as a whole: its workflows, its state."""
+# ruff: noqa: PLC0415 - what a command does is imported when it is called
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from makegood.cli import options
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands, in groups of their own."""
+    workflows = typer.Typer(no_args_is_help=True, help="Look at the workflow definitions of a database.")
+    workflows.command("list")(workflows_list)
+    workflows.command("show")(workflows_show)
+    app.add_typer(workflows, name="workflows")
+    db = typer.Typer(no_args_is_help=True, help="Look at a database.")
+    # Two commands keep this a group; `status` alone would become the group itself.
+    db.callback()(_db)
+    db.command("status")(db_status)
+    app.add_typer(db, name="db")
+
+
+def _db() -> None:
+    """Look at a database."""
+
+
+def workflows_list(
+    config: options.Config = None, database: options.Database = None, json: options.Json = False
+) -> None:
+    """List the newest version of every workflow."""
+    from makegood.cli.looking import Place, list_workflows
+
+    list_workflows(Place(config=config, database=database), json=json)
+
+
+def workflows_show(
+    name: Name,
+    version: Annotated[int | None, typer.Option("--version", metavar="N", help="The newest if left out.")] = None,
+    config: options.Config = None,
+    database: options.Database = None,
+    json: Annotated[bool, typer.Option("--json", help="The same: it is printed as JSON anyway.")] = False,
+) -> None:
+    """Print the definition of a workflow as JSON."""
+    from makegood.cli.looking import Place, show_workflow
+
+    show_workflow(Place(config=config, database=database), name, version)
+
+
+def db_status(config: options.Config = None, database: options.Database = None, json: options.Json = False) -> None:
+    """Print which executions there are, and who holds the database."""
+    from makegood.cli.looking import Place, database_status
+
+    database_status(Place(config=config, database=database), json=json)

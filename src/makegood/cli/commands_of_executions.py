@@ -1,0 +1,170 @@
+"""The commands that look at executions and act on them, straight on the database."""
+# ruff: noqa: PLC0415 - what a command does is imported when it is called
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from makegood.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list")(list_)
+    for command in (show, history, watch, cancel, suspend, resume, retry, compensate, resolve, signal):
+        app.command()(command)
+
+
+# --- looking ---
+
+
+def list_(
+    workflow: Annotated[str | None, typer.Option("--workflow", metavar="NAME", help="Only of this workflow.")] = None,
+    status: Annotated[str | None, typer.Option("--status", metavar="STATE", help="Only in this state.")] = None,
+    business_key: Annotated[str | None, typer.Option("--business-key", metavar="KEY", help="Only with this key.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", help="So many at most.")] = 50,
+    cursor: Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Where the last page ended.")] = None,
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """List executions, newest first."""
+    from makegood.cli.looking import Place, list_executions
+    from makegood.ports import Query
+
+    query = Query(workflow=workflow, status=status, business_key=business_key, limit=limit)
+    list_executions(Place(config=config, database=database), query, cursor, json=json)
+
+
+def show(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Show one execution: its state, steps, attempts, compensations."""
+    from makegood.cli.looking import Place, show
+
+    show(Place(config=config, database=database), id, json=json)
+
+
+def history(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    config: options.Config = None,
+    database: options.Database = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, one event a line.")] = False,
+) -> None:
+    """Print the journal of one execution, an event a line."""
+    from makegood.cli.looking import Place, history
+
+    history(Place(config=config, database=database), id, json=json)
+
+
+def watch(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    config: options.Config = None,
+    database: options.Database = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole execution as JSON at its end.")] = False,
+) -> None:
+    """Follow one execution to its end; the exit codes are those of `run`."""
+    from makegood.cli.looking import Place, watch
+
+    raise typer.Exit(watch(Place(config=config, database=database), id, json=json))
+
+
+# --- acting ---
+
+
+def cancel(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    note: options.Note = "",
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Stop an execution, and undo what its strategy undoes. Exit code 1 if that is refused."""
+    _act("cancel", id, {"note": note}, config, database, json=json)
+
+
+def suspend(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    note: options.Note = "",
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Stop an execution for a while. Exit code 1 if that is refused."""
+    _act("suspend", id, {"note": note}, config, database, json=json)
+
+
+def resume(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    note: options.Note = "",
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Let a suspended execution go on. Exit code 1 if that is refused."""
+    _act("resume", id, {"note": note}, config, database, json=json)
+
+
+def retry(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    note: options.Note = "",
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Have the compensations that failed tried again. Exit code 1 if that is refused."""
+    _act("retry", id, {"note": note}, config, database, json=json)
+
+
+def compensate(
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    note: options.Note = "",
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Have a failed execution undone after all. Exit code 1 if that is refused."""
+    _act("compensate", id, {"note": note}, config, database, json=json)
+
+
+def resolve(  # noqa: PLR0913, PLR0917 - one argument for each option
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    step: Annotated[str, typer.Argument(metavar="STEP", help="Name of the step, e.g. hotel or ship[3].", show_default=False)],
+    note: Annotated[str, typer.Option("--note", help="How it was undone; kept in the history.", show_default=False)],
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Declare a compensation that failed done by other means. Exit code 1 if that is refused."""
+    from makegood.cli.acting import resolve_body
+
+    _act("resolve", id, resolve_body(step, note), config, database, json=json)
+
+
+def signal(  # noqa: PLR0913, PLR0917 - one argument for each option
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.", show_default=False)],
+    payload: Annotated[
+        str | None, typer.Option("--payload", metavar="JSON|@FILE|-", help="What it carries; null if left out.")
+    ] = None,
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Send a signal to an execution; it is kept when no step waits for it yet."""
+    from makegood.cli.acting import signal_body
+
+    _act("signal", id, signal_body(name, payload), config, database, json=json)
+
+
+def _act(
+    kind: str, execution_id: str, body: dict[str, Any], config: str | None, database: str | None, *, json: bool
+) -> None:
+    from makegood.cli.acting import act
+
+    raise typer.Exit(act(kind, execution_id, body, config=config, database=database, json=json))

@@ -1,0 +1,221 @@
+"""The commands that look: list, show, history, watch, and the definitions and state of a database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from makegood.app.config import load_config
+from makegood.app.reading import Reading, before_of, cursor_of, event_views, path_of, reading, row_view
+from makegood.app.wiring import database_of
+from makegood.cli import exits
+from makegood.cli.failures import complain
+from makegood.cli.loop import StopSignals, run_async
+from makegood.cli.output import print_json
+from makegood.cli.progress import Follower, progress_for_stderr
+from makegood.cli.running import summary_of
+from makegood.cli.showing import detail_lines, history_line, table
+from makegood.core.events import Record
+from makegood.core.program import Program
+from makegood.core.state import ENDS
+from makegood.errors import InputError, nearest
+from makegood.ports import Query
+
+POLL_S = 0.2
+"""How often `watch` looks for more."""
+LIMIT_MAX = 10_000
+STATUSES = ("running", "suspended", "compensating", *sorted(ENDS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which database, as the command line says."""
+
+    config: str | None = None
+    database: str | None = None
+
+    @property
+    def path(self) -> str:
+        """What names it."""
+        return database_of(load_config(self.config), self.database)
+
+
+def list_executions(place: Place, query: Query, cursor: str | None, *, json: bool) -> None:
+    """Print executions, newest first; where the next page begins goes to stderr."""
+    if query.status is not None and query.status not in STATUSES:
+        raise InputError(f"--status {query.status!r}: there is no such state.{nearest(query.status, STATUSES)}")
+    if not 1 <= query.limit <= LIMIT_MAX:
+        raise InputError(f"--limit {query.limit}: between 1 and {LIMIT_MAX} executions are listed at once.")
+    before = None if cursor is None else before_of(cursor)
+
+    async def rows() -> tuple[list[dict[str, Any]], str | None]:
+        async with reading(place.path) as store:
+            asked = Query(
+                workflow=query.workflow, status=query.status, business_key=query.business_key,
+                limit=query.limit + 1, before=before,
+            )  # fmt: skip
+            found = await store.executions(asked)
+            more = cursor_of(found[query.limit - 1]) if len(found) > query.limit else None
+            return [row_view(each) for each in found[: query.limit]], more
+
+    views, more = run_async(rows())
+    if json:
+        print_json({"executions": views, "cursor": more})
+        return
+    table(("id", "workflow", "version", "status", "error_code", "business_key", "started_at", "ended_at"), views)
+    if more is not None:
+        complain(f"there are more; the next page: --cursor {more}")
+
+
+def show(place: Place, execution_id: str, *, json: bool) -> None:
+    """Print one execution."""
+
+    async def view() -> dict[str, Any]:
+        async with reading(place.path) as store:
+            return await store.describe(execution_id)
+
+    found = run_async(view())
+    if json:
+        print_json(found)
+        return
+    for line in detail_lines(found):
+        print(line)
+
+
+def history(place: Place, execution_id: str, *, json: bool) -> None:
+    """Print the journal of one execution, an event a line."""
+
+    async def records() -> list[Record]:
+        async with reading(place.path) as store:
+            return list(await store.records(execution_id))
+
+    for each in event_views(run_async(records())):
+        if json:
+            print_json(each, indent=None)
+        else:
+            print(history_line(each))
+
+
+def watch(place: Place, execution_id: str, *, json: bool) -> int:
+    """Follow one execution to its end, from outside; the exit code is that of `run`."""
+    return run_async(_watch(place.path, execution_id, json=json))
+
+
+async def _watch(database: str, execution_id: str, *, json: bool) -> int:
+    from makegood.storage.sqlite import lock_holder
+
+    path = path_of(database)
+    with StopSignals() as stop:
+        async with reading(database) as store:
+
+            async def program() -> Program:
+                return await store.program(execution_id)
+
+            await program()
+            alone = lock_holder(path) is None
+            follower = None if json else Follower(progress_for_stderr(), program)
+            try:
+                if follower is not None:
+                    follower.start(_records(store, execution_id))
+                await _until_rest(store, execution_id, stop, once=alone)
+            finally:
+                if follower is not None:
+                    await follower.aclose(0.0 if stop.stopped else 1.0)
+            view = await store.describe(execution_id)
+    if stop.stopped:
+        return exits.INTERRUPTED
+    if json:
+        print_json(view)
+    else:
+        complain(summary_of(view, database))
+    if alone and view["status"] not in ENDS:
+        complain(f"no engine is running on {database}: nothing happens to this execution until one goes on with it.")
+    return exits.exit_of(view["status"])
+
+
+async def _records(store: Reading, execution_id: str) -> AsyncIterator[Record]:
+    """Every record there is, and those that come, until the execution is at rest."""
+    position = 0
+    while True:
+        at_rest = await _is_at_rest(store, execution_id)
+        for record in await store.records(execution_id, position):
+            position += 1
+            yield record
+        if at_rest:
+            return
+        await asyncio.sleep(POLL_S)
+
+
+async def _is_at_rest(store: Reading, execution_id: str) -> bool:
+    status = (await store.row(execution_id)).standing.status
+    return status in ENDS or status == "suspended"
+
+
+async def _until_rest(store: Reading, execution_id: str, stop: StopSignals, *, once: bool) -> None:
+    while not stop.stopped and not await _is_at_rest(store, execution_id) and not once:
+        try:
+            await asyncio.wait_for(stop.wait(), POLL_S)
+        except TimeoutError:
+            continue
+
+
+# --- definitions ---
+
+
+def list_workflows(place: Place, *, json: bool) -> None:
+    """Print the newest version of every workflow."""
+
+    async def found() -> list[dict[str, Any]]:
+        async with reading(place.path) as store:
+            return [
+                {"name": each.name, "version": each.version, "description": each.tree.get("description", "")}
+                for each in await store.definitions()
+            ]
+
+    views = run_async(found())
+    if json:
+        print_json(views)
+    else:
+        table(("name", "version", "description"), views)
+
+
+def show_workflow(place: Place, name: str, version: int | None) -> None:
+    """Print one version of a definition as JSON."""
+
+    async def tree() -> Any:
+        async with reading(place.path) as store:
+            found = await store.definition(name, version)
+            return {**found.tree, "version": found.version}
+
+    print_json(run_async(tree()))
+
+
+# --- the database ---
+
+
+def database_status(place: Place, *, json: bool) -> None:
+    """Print what is known of the database."""
+    from makegood.storage.sqlite import lock_holder
+
+    path = path_of(place.path)
+
+    async def counts() -> dict[str, int]:
+        async with reading(path) as store:
+            found = {}
+            for status in STATUSES:
+                rows = await store.executions(Query(status=status, limit=LIMIT_MAX))
+                if rows:
+                    found[status] = len(rows)
+            return found
+
+    executions = run_async(counts())
+    holder = lock_holder(path)
+    if json:
+        print_json({"database": path, "engine": None if holder is None else str(holder), "executions": executions})
+        return
+    print(f"database    {path}")
+    print(f"engine      {'none is running' if holder is None else holder}")
+    told = ", ".join(f"{count}{'+' if count == LIMIT_MAX else ''} {status}" for status, count in executions.items())
+    print(f"executions  {told or 'none'}")

@@ -1,0 +1,27 @@
+"""The options that several commands share, each spelled and explained once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file; ./makegood.toml if there is one. MAKEGOOD_SECTION__KEY variables go on top.",
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option("--database", metavar="PATH", help="SQLite file; otherwise the configured one, ./makegood.db."),
+]
+Services = Annotated[
+    list[str] | None,
+    typer.Option("--service", metavar="NAME=URL", help="A service, on top of the configured ones. May be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ExecutionId = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", show_default=False)]
+Note = Annotated[str, typer.Option("--note", help="Why; kept in the history.", show_default=False)]

@@ -1,0 +1,113 @@
+"""How executions and their journals look as text: a table, a summary, one line for each event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from makegood.cli.words import short, span_text
+
+CELL_MAX = 60
+VALUE_MAX = 120
+"""Characters of a value that `show` and `history` print; `--json` prints it all."""
+
+
+def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows under their headings, aligned, on stdout. Columns without any value are left out."""
+    used = [column for column in columns if any(row.get(column) not in (None, "") for row in rows)]
+    if not rows:
+        return
+    texts = [[_cell(row.get(column)) for column in used] for row in rows]
+    heads = [column.upper().replace("_", " ") for column in used]
+    widths = [max(len(line[number]) for line in [heads, *texts]) for number in range(len(used))]
+    for line in [heads, *texts]:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else short(value, CELL_MAX)
+
+
+def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
+    """One execution, readable: what it is, its steps, its compensation list, what is not undone."""
+    phase = f" ({view['phase']})" if view["phase"] and view["status"] == "running" else ""
+    yield f"execution  {view['id']}"
+    yield f"workflow   {view['workflow']} (version {view['version']})"
+    yield f"status     {view['status']}{phase}"
+    if view["business_key"] is not None:
+        yield f"key        {short(view['business_key'])}"
+    yield f"started    {view['started_at']}"
+    if view["ended_at"]:
+        yield f"ended      {view['ended_at']} (after {_span(view)})"
+    yield f"input      {_value(view['input'])}"
+    if view["status"] == "completed":
+        yield f"output     {_value(view['output'])}"
+    for title, error in [("error", view["error"]), *(("also", each) for each in view["suppressed"])]:
+        if error is not None:
+            yield f"{title:10} {_error(error)}"
+    yield from _section("steps", [_step_row(each) for each in view["steps"]])
+    yield from _section("compensations, in undo order", [_undo_row(each) for each in view["compensations"]])
+    if view["uncompensated_steps"]:
+        yield ""
+        yield f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}"
+
+
+def _section(title: str, rows: list[list[str]]) -> Iterator[str]:
+    if not rows:
+        return
+    yield ""
+    yield f"{title}:"
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    for row in rows:
+        yield ("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))).rstrip()
+
+
+def _step_row(step: Mapping[str, Any]) -> list[str]:
+    attempts = _attempts(step["attempts"])
+    error = "" if step["error"] is None else f"{step['error']['code']}: {short(step['error']['message'], CELL_MAX)}"
+    undo = "" if step["compensation"] == "none" else f"undo {step['compensation']}"
+    began = (step["started_at"] or "")[11:23]
+    name = step["step"] + "".join(f"[{each}]" for each in step["iteration"])
+    return [name, step["call"] or step["kind"], step["forward"], attempts, began, _span(step), undo, error]
+
+
+def _undo_row(entry: Mapping[str, Any]) -> list[str]:
+    error = "" if entry["error"] is None else f"{entry['error']['code']}: {short(entry['error']['message'], CELL_MAX)}"
+    name = entry["step"] + "".join(f"[{each}]" for each in entry["iteration"])
+    note = short(entry["note"] or "", CELL_MAX)
+    return [name, entry["call"], entry["status"], _attempts(entry["attempts"]), error, note]
+
+
+def _attempts(count: int) -> str:
+    return "" if not count else f"{count} attempt{'s' if count > 1 else ''}"
+
+
+def _span(timed: Mapping[str, Any]) -> str:
+    if not timed["started_at"] or not timed["ended_at"]:
+        return ""
+    began, ended = (datetime.fromisoformat(timed[each]) for each in ("started_at", "ended_at"))
+    return span_text((ended - began).total_seconds() * 1000)
+
+
+def _error(error: Mapping[str, Any]) -> str:
+    at = f" (at {error['step']}{''.join(f'[{each}]' for each in error['iteration'])})" if error["step"] else ""
+    return f"{error['code']}: {short(error['message'])}{at}" if error["message"] else f"{error['code']}{at}"
+
+
+def _value(value: Any) -> str:
+    return short(json.dumps(value, ensure_ascii=False), VALUE_MAX)
+
+
+def history_line(event: Mapping[str, Any]) -> str:
+    """One event: when, which record, what, and its facts, shortened."""
+    hidden = ("position", "at", "event", "event_version")
+    facts = " ".join(
+        f"{name}={_fact(value)}" for name, value in event.items() if name not in hidden and value not in (None, [], "")
+    )
+    return f"{event['at']}  {event['position']:>4}  {event['event']}  {facts}".rstrip()
+
+
+def _fact(value: Any) -> str:
+    return short(value, VALUE_MAX) if isinstance(value, str) else _value(value)

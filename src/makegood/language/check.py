@@ -1,0 +1,41 @@
+"""All that registration checks beyond the shape of the tree, in one call. Each check is a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from makegood.language.check_expressions import check_expressions
+from makegood.language.check_pivot import check_finally, check_pivots
+from makegood.language.check_risks import check_risks
+from makegood.language.check_schemas import check_schemas
+from makegood.language.check_services import check_services
+from makegood.language.order import Ways
+from makegood.language.problems import Problems
+from makegood.model import Definition
+
+
+def check(
+    definition: Definition,
+    problems: Problems,
+    *,
+    services: Collection[str] | None,
+    discoverable: bool,
+    incomplete: bool,
+) -> None:
+    """Add what is wrong with a definition, or risky in it, to the problems.
+
+    Args:
+        definition: As it was read.
+        problems: Where to report.
+        services: The services there are; None leaves them unchecked.
+        discoverable: Whether other services may be found later.
+        incomplete: Whether parts of the definition could not be read.
+    """
+    check_expressions(definition, problems, Ways(definition), incomplete=incomplete)
+    check_pivots(definition, problems)
+    check_finally(definition, problems)
+    check_schemas(definition, problems)
+    if services is not None:
+        check_services(definition, services, problems, discoverable=discoverable)
+    if not problems.failed:
+        check_risks(definition, problems)

@@ -1,0 +1,239 @@
+"""Every expression of a definition: does it compile, with the names there are in its place?
+
+Goes through all steps and hands each text to the compiler with its names, and what it reads to
+`check_references`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from makegood.expression import (
+    ExpressionError,
+    ExpressionSyntaxError,
+    Reference,
+    compile_expression,
+    compile_template,
+)  # fmt: skip
+from makegood.language.check_references import Reader, References
+from makegood.language.order import Part, Ways, parts
+from makegood.language.problems import Problems, pointed, shown
+from makegood.model import (
+    Call,
+    ChildWorkflow,
+    Compensation,
+    Definition,
+    Fail,
+    Foreach,
+    If,
+    Repeat,
+    SetStep,
+    Step,
+    Switch,
+    Try,
+    Wait,
+)  # fmt: skip
+
+BASE = ("input", "steps", "execution")
+
+_CONSTANT_BUDGET = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The names around a step.
+
+    Attributes:
+        loops: Names of the items and indexes of the loops around it.
+        errors: Names of the errors of the handlers around it.
+    """
+
+    loops: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*BASE, *self.loops, *self.errors)
+
+
+def check_expressions(definition: Definition, problems: Problems, ways: Ways, *, incomplete: bool) -> None:
+    """Report every expression that does not compile, or reads what it cannot."""
+    checker = _Checker(problems, References(ways, incomplete=incomplete))
+    checker.steps(definition.steps, _Scope())
+    top = Reader(None, "The definition")
+    if definition.output is not None:
+        checker.mapping(definition.output.tree, "/output", BASE, replace(top, what="`output`"))
+    if definition.business_key is not None:
+        reader = replace(top, what="`business_key`")
+        checker.expression(definition.business_key, "/business_key", ("input",), reader)
+    for name, source in definition.search:
+        reader = replace(top, what=f"`search`: {shown(name)}")
+        checker.expression(source, pointed("/search", name), ("input",), reader)
+
+
+class _Checker:
+    def __init__(self, problems: Problems, references: References) -> None:
+        self._problems = problems
+        self._references = references
+
+    def steps(self, steps: tuple[Step, ...], scope: _Scope) -> None:
+        for step in steps:
+            self._step(step, scope)
+
+    def _step(self, step: Step, scope: _Scope) -> None:
+        reader = Reader(step.id, _title(step), scope.errors)
+        if step.when is not None:
+            self.condition(step.when, f"{step.pointer}/when", scope.names, reader)
+        self._own(step, scope, reader)
+        if isinstance(step, Call | ChildWorkflow) and step.compensation is not None:
+            self._compensation(step.compensation, scope, reader)
+        for part in parts(step):
+            self.steps(part.steps, self._inner(step, part, scope))
+
+    def _own(self, step: Step, scope: _Scope, reader: Reader) -> None:
+        """What the step itself computes."""
+        at, names = step.pointer, scope.names
+        match step:
+            case Repeat():
+                self._round(step, names, replace(reader, sees_inside=True))
+            case Call() | ChildWorkflow():
+                if step.input is not None:
+                    self.mapping(step.input.tree, f"{at}/input", names, reader)
+            case If():
+                self.condition(step.condition, f"{at}/if", names, reader)
+            case Switch():
+                for nth, case in enumerate(step.cases):
+                    self.condition(case.when, f"{at}/switch/{nth}/when", names, reader)
+            case Foreach():
+                self.mapping(step.items, f"{at}/foreach", names, reader)
+            case Wait():
+                self.mapping(step.until, f"{at}/wait/until", names, reader)
+            case SetStep():
+                self.mapping(step.value, f"{at}/set", names, reader, impure=True)
+            case Fail():
+                self.mapping(step.message, f"{at}/fail/message", names, reader)
+                self.mapping(step.details, f"{at}/fail/details", names, reader)
+            case _:
+                pass
+
+    def _round(self, step: Repeat, names: tuple[str, ...], reader: Reader) -> None:
+        if step.until is not None:
+            self.condition(step.until, f"{step.pointer}/until", names, reader)
+        if step.while_ is not None:
+            self.condition(step.while_, f"{step.pointer}/while", names, reader)
+
+    def _compensation(self, undo: Compensation, scope: _Scope, reader: Reader) -> None:
+        # An undo may run long after the handler that knew the error, so the error has no name there.
+        names = (*BASE, *scope.loops, "step")
+        reader = replace(reader, what=f"{reader.what}: `compensation`", errors=(), undo=True)
+        if undo.has_input:
+            self.mapping(undo.input, f"{undo.pointer}/input", names, reader)
+        if undo.when is not None:
+            self.condition(undo.when, f"{undo.pointer}/when", names, reader)
+
+    def _inner(self, step: Step, part: Part, scope: _Scope) -> _Scope:
+        """The names in one of a step's lists."""
+        if isinstance(step, Foreach):
+            if step.name == step.index_name:
+                message = f"{_title(step)}: the item and its index are both named {step.name!r}. Rename one of them."
+                self._problems.error("shadowed_name", message, f"{step.pointer}/index_as")
+            self._unshadowed(step, step.name, f"{step.pointer}/as", scope)
+            self._unshadowed(step, step.index_name, f"{step.pointer}/index_as", scope)
+            return replace(scope, loops=(*scope.loops, step.name, step.index_name))
+        if isinstance(step, Try) and part.name.startswith("catch "):
+            nth = int(part.name.removeprefix("catch "))
+            name = step.handlers[nth].name
+            if name in scope.loops:
+                self._unshadowed(step, name, f"{step.pointer}/catch/{nth}/as", scope)
+            return replace(scope, errors=(*scope.errors, name))
+        return scope
+
+    def _unshadowed(self, step: Step, name: str, pointer: str, scope: _Scope) -> None:
+        if name in scope.loops or name in scope.errors:
+            key = pointer.rpartition("/")[2]
+            message = (
+                f"{_title(step)}: the name {name!r} is already used around this step. Choose another with `{key}`."
+            )
+            self._problems.error("shadowed_name", message, pointer)
+
+    def condition(self, source: str, pointer: str, names: tuple[str, ...], reader: Reader) -> None:
+        """A bare expression that gives a bool."""
+        constant = self.expression(source, pointer, names, reader)
+        if constant is not None and not isinstance(constant[0], bool):
+            message = (
+                f"{reader.what}: a condition must give true or false, and this one "
+                f"always gives {_kind(constant[0])}. Compare it with something."
+            )
+            self._problems.error("condition_not_bool", message, pointer)
+
+    def expression(self, source: str, pointer: str, names: tuple[str, ...], reader: Reader) -> tuple[Any] | None:
+        """A bare expression. Answers its value when that depends on nothing."""
+        try:
+            compiled = compile_expression(source, names=names)
+        except ExpressionSyntaxError as error:
+            self._wrong(source, error, pointer, reader)
+            return None
+        self._read(compiled.references, reader, pointer, [])
+        if compiled.references:
+            return None
+        try:
+            return (compiled.evaluate({}, budget=_CONSTANT_BUDGET),)
+        except ExpressionError:
+            return None
+
+    def _wrong(self, source: str, error: ExpressionSyntaxError, pointer: str, reader: Reader) -> None:
+        bare = source.strip()
+        if bare.startswith("${") and bare.endswith("}"):
+            message = f"{reader.what}: an expression stands here without ${{...}}. Write {bare[2:-1].strip()[:100]}"
+            self._problems.error("wrapped_expression", message, pointer)
+            return
+        self._problems.error("invalid_expression", f"{reader.what}: {error.message}", pointer, offset=error.offset)
+
+    def mapping(self, tree: Any, pointer: str, names: tuple[str, ...], reader: Reader, *, impure: bool = False) -> None:
+        """A tree whose texts may hold `${...}`."""
+        for text, way in _texts(tree):
+            try:
+                compiled = compile_template(text, names=names, impure=impure)
+            except ExpressionSyntaxError as error:
+                message = f"{reader.what}: {error.message}"
+                at = pointed(pointer, *way)
+                self._problems.error("invalid_expression", message, at, offset=error.offset)
+                continue
+            self._read(compiled.references, reader, pointer, way)
+
+    def _read(self, references: tuple[Reference, ...], reader: Reader, pointer: str, way: list[str | int]) -> None:
+        """What one text reads. A pointer into it is made only for a problem: keys may be very long."""
+        if self._problems.full:
+            return
+        for reference in references:
+            found = self._references.complaint(reference, reader)
+            if found is not None:
+                self._problems.error(*found, pointed(pointer, *way), offset=reference.offset)
+
+
+def _texts(tree: Any) -> Iterator[tuple[str, list[str | int]]]:
+    """The texts that hold an expression, each with the way to it."""
+    way: list[str | int] = []
+
+    def within(value: Any) -> Iterator[tuple[str, list[str | int]]]:
+        if isinstance(value, str):
+            if "${" in value:
+                yield value, way
+            return
+        inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for token, each in inner:
+            way.append(token)
+            yield from within(each)
+            way.pop()
+
+    return within(tree)
+
+
+def _title(step: Step) -> str:
+    return "The step" if step.anonymous else f"Step {step.id!r}"
+
+
+def _kind(value: object) -> str:
+    return shown(value) if isinstance(value, str | int | float | dict | list) or value is None else "something else"

@@ -1,0 +1,86 @@
+"""Scripted services behind the `Invoker` port, in real time: an engine can be played without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+
+from makegood.core.outcome import Reply
+from makegood.ports import Invocation, Slot
+from makegood.simulation.script import Call, Scripted, ScriptedServices
+from makegood.simulation.world import as_reply
+
+
+class ScriptedInvoker:
+    """Answers by script. Every service is known that is not listed as unregistered."""
+
+    def __init__(self, services: ScriptedServices, names: Collection[str]) -> None:
+        self.services = services
+        self.on_free: Callable[[str], None] | None = None
+        self._names = frozenset(names)
+
+    def knows(self, service: str) -> bool:
+        """Whether there is such a service."""
+        return service in self._names
+
+    def names(self) -> Collection[str]:
+        """The names of all services."""
+        return self._names
+
+    def strict_idempotent(self, service: str) -> bool:  # noqa: ARG002 - the port's signature
+        """None is."""
+        return False
+
+    def default_timeout_ms(self, service: str) -> int | None:  # noqa: ARG002 - the port's signature
+        """None has one of its own."""
+        return None
+
+    def reserve(self, service: str) -> Slot:
+        """There is always a place."""
+        return Slot.GRANTED if service in self._names else Slot.MISSING
+
+    def release(self, service: str) -> None:
+        """Nothing is held."""
+
+    async def invoke(self, invocation: Invocation) -> Reply:
+        """One request, read, booked and answered as the script says."""
+        method = f"{invocation.service}.{invocation.method}"
+        if invocation.service in self.services.down:
+            return Reply("not_sent", code="service_unavailable", message=f"{method} refuses connections")
+        call = Call(
+            at_ms=_now_ms(),
+            method=method,
+            key=invocation.key,
+            step=invocation.step,
+            attempt=invocation.attempt,
+            deadline_ms=invocation.deadline_ms,
+            body=invocation.body,
+        )
+        self.services.calls.append(call)
+        scripted = self.services.reply_to(method, call.key)
+        self._book(call, scripted)
+        rest_s = (invocation.deadline_ms - _now_ms()) / 1000
+        if scripted.kind == "hang" or scripted.delay_ms / 1000 > rest_s:
+            await asyncio.sleep(max(0.0, rest_s))
+            self.services.hung_up(call, _now_ms())
+            return Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
+        await asyncio.sleep(scripted.delay_ms / 1000)
+        self.services.answered(call, scripted, _now_ms())
+        return as_reply(scripted)
+
+    def _book(self, call: Call, scripted: Scripted) -> None:
+        if scripted.effect:
+            loop = asyncio.get_running_loop()
+            after_ms = scripted.effect_ms or (0 if scripted.kind in {"hang", "reset"} else scripted.delay_ms)
+            if after_ms:
+                loop.call_later(after_ms / 1000, self.services.ledger.book, call.key, call.step)
+            else:
+                self.services.ledger.book(call.key, call.step)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

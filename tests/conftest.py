@@ -1,0 +1,55 @@
+"""What holds for every test: one event loop, reproducible properties, the fast folders first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+
+ORDER = (
+    "expression",
+    "language",
+    "core",
+    "golden",
+    "architecture",
+    "docs",
+    "storage",
+    "conformance",
+    "services",
+    "simulation",
+    "scenarios",
+    "app",
+    "engine",
+    "cli",
+)
+"""Folders of tests from fast to slow; one that is not named here runs before the last three."""
+LATE = ("app", "engine", "cli")
+
+# No deadline per example: a shared machine stalls for longer than any example takes.
+settings.register_profile("dev", deadline=None, print_blob=True)
+settings.register_profile(
+    "ci", deadline=None, print_blob=True, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order by folder; within a folder as collected, and what takes seconds after all the rest."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is not None, _rank(item.path)))
+
+
+def _rank(path: Path) -> int:
+    try:
+        folder = path.relative_to(HERE).parts[0]
+    except ValueError:
+        return 0
+    return ORDER.index(folder) if folder in ORDER else len(ORDER) - len(LATE) - 1

@@ -1,0 +1,376 @@
+"""A world that checks, at every record and every request, what must hold at every moment (I1 to I8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from trees import News, Saga
+
+from makegood.core import events as ev
+from makegood.core import inputs
+from makegood.core.evolve import close_record, evolve, fold
+from makegood.core.outstanding import Command, Send, outstanding, ripen
+from makegood.core.program import Kind
+from makegood.core.state import ROOT, Key, State
+from makegood.core.transitions import execution_allowed, place_of, step_allowed
+from makegood.errors import InputError, NotFound, Refused
+from makegood.language import load_tree
+from makegood.simulation.script import Call, Scripted, ScriptedServices
+from makegood.simulation.world import START_MS, World
+
+INPUT = {"yes": True, "no": False, "list": [10, 20, 30], "none": []}
+HAPPENINGS_MAX = 30_000
+
+
+class Fates(ScriptedServices):
+    """Services that answer each key by its own course, and then, and from then on, `ok`.
+
+    404 to an undo is said in honesty alone: while nothing that could be undone has happened yet.
+    """
+
+    def __init__(self, scripts: dict[str, list[Scripted]], down: Sequence[str] = ()) -> None:
+        super().__init__(scripts)
+        self.down = set(down)  # type: ignore[assignment]
+        self._read: dict[str, int] = {}
+
+    def reply_to(self, method: str, key: str) -> Scripted:
+        if key in self._granted:
+            return self._granted[key]
+        reply = self._lost.pop(key, None) or self._course(method, key)
+        self._open[key] = reply
+        return reply
+
+    def _course(self, method: str, key: str) -> Scripted:
+        script, read = self.scripts.get(method, []), self._read.get(key, 0)
+        self._read[key] = read + 1
+        reply = script[read] if read < len(script) else Scripted(kind="ok", effect=True)
+        there = f"{key.removesuffix(':undo')}:do" in self.ledger._applied
+        if reply.kind == "ok" or (reply.value == 404 and there):
+            return Scripted(kind="ok", value=_answer(key), delay_ms=reply.delay_ms, effect=True)
+        return reply
+
+    def heal(self) -> None:
+        """From now on they all answer `ok`."""
+        self.scripts.clear()
+        self._lost.clear()
+        self.down.clear()  # type: ignore[attr-defined]
+
+
+def _answer(key: str) -> dict[str, int]:
+    name = key.split(":")[1]
+    return {"n": int(name.rsplit("[", 1)[1][:-1]) if "[" in name else 0}
+
+
+class Watched(World):
+    """One execution under watch."""
+
+    def __init__(self, saga: Saga, **rest: Any) -> None:
+        self.saga = saga
+        self.shadow: State | None = None
+        self.handed: set[Command] = set()
+        self.taking_over = False
+        self.bodies: dict[str, Any] = {}
+        self.statuses: dict[Key, tuple[str, str]] = {}
+        self.requests: list[tuple[Call, Key]] = []
+        self.undone: set[Key] = set()
+        self.caught: set[Key] = set()
+        services = rest.pop("services", None) or Fates(saga.scripts, saga.down)
+        definition = load_tree(saga.tree).definition
+        self._before = len(rest.get("journal", ()))
+        super().__init__(definition, INPUT, services, on_record=_watch, seed=saga.seed, **rest)
+
+    # --- records ---
+
+    def _shadow(self) -> State:
+        if self.shadow is None:
+            self.shadow = fold(self.program, self.journal[: self._before])
+            self.statuses = {key: (each.forward, each.compensation) for key, each in self.shadow.instances.items()}
+            for record in self.journal[: self._before]:
+                for event in record.events:
+                    self._note(self.shadow, event)
+        return self.shadow
+
+    def _note(self, shadow: State, event: ev.Event) -> None:
+        if isinstance(event, ev.UndoDone):
+            self.undone.add((shadow.program.index[event.step], event.iteration))
+        if isinstance(event, ev.HandlerTaken):
+            self.caught.add((shadow.program.index[event.step], event.iteration))
+
+    def watch(self) -> None:
+        shadow, record = self._shadow(), self.journal[-1]
+        for event in record.events:
+            place = place_of(shadow)
+            self._check_before(shadow, event, record.at_ms)
+            evolve(shadow, event, record.at_ms)
+            assert execution_allowed(place, type(event), place_of(shadow)), (place, event, place_of(shadow))
+            self._check_statuses(shadow, event)
+            self._note(shadow, event)
+        close_record(shadow, record.more)
+        assert _known(shadow) == _known(self.state)  # I8: replay and judgement see the same
+        again = fold(self.program, self.journal)
+        assert again.same_as(self.state)
+        ripen(again, self.now_ms)
+        live = set(outstanding(self.state))
+        assert live <= set(outstanding(again)), "I7: what is outstanding follows from the journal"
+        late = {each for each in set(outstanding(again)) - live if not _due_now(self.state, each, self.now_ms)}
+        assert not late, ("I7", late)
+
+    def _check_statuses(self, shadow: State, event: ev.Event) -> None:
+        for key, each in shadow.instances.items():
+            now = (each.forward, each.compensation)
+            was = self.statuses.get(key)
+            if now != was:
+                before = None if was is None else SimpleNamespace(forward=was[0], compensation=was[1])
+                assert step_allowed(before, type(event), each), (shadow.name(key), was, event, now)
+                self.statuses[key] = now
+
+    def _check_before(self, shadow: State, event: ev.Event, at_ms: int) -> None:
+        match event:
+            case ev.AttemptStarted():
+                key = (shadow.program.index[event.step], event.iteration)
+                assert event.deadline_ms > at_ms
+                if event.undo:
+                    self._check_undo_attempt(shadow, key, at_ms)
+                else:
+                    self._check_attempt(shadow, key)
+            case ev.UndoScheduled() | ev.UndoSkipped():
+                self._check_turn(shadow, (shadow.program.index[event.step], event.iteration))
+            case ev.UndoDone():
+                assert (shadow.program.index[event.step], event.iteration) not in self.undone, "I5: undone twice"
+            case ev.CompensationStarted():
+                assert not any(not undo for _, undo in shadow.open), "I3: compensation while a call is open"
+            case ev.ScopeUndoing():
+                node = shadow.program.node(event.step)
+                assert not shadow.leaves.get((node.children[0], event.iteration), 0), "I3"
+            case _:
+                pass
+
+    def _check_attempt(self, shadow: State, key: Key) -> None:
+        instance = shadow.instances[key]
+        assert instance.forward == "running", "called again after it settled"
+        assert shadow.status == "running"
+        if not instance.track(False).ongoing:
+            assert not shadow.is_halted(shadow.node(key), key[1]), "I3: a forward attempt after the abort"
+
+    def _check_undo_attempt(self, shadow: State, key: Key, at_ms: int) -> None:
+        instance = shadow.instances[key]
+        assert instance.compensation == "running"
+        assert key not in self.undone
+        assert at_ms >= (instance.call.silent_until_ms or 0 if instance.call else 0), "rule 13"
+        scope = _scope(shadow, key)
+        for other, undo in shadow.open:
+            if not undo:
+                assert not _inside(shadow, other, scope), "I3: undo while a call of its scope is open"
+
+    def _check_turn(self, shadow: State, key: Key) -> None:
+        """I4."""
+        scope, mine = _scope(shadow, key), shadow.instances[key].settled_at
+        structured = self.program.definition.compensation_order == "structured"
+        for other in shadow.entries:
+            each = shadow.instances[other]
+            if each.settled_at > mine and each.compensation in {"pending", "running"} and _inside(shadow, other, scope):
+                assert structured and _beside(shadow, key, other), ("I4", shadow.name(key), shadow.name(other))
+
+    # --- commands ---
+
+    def _perform(self, commands: Sequence[Command]) -> None:
+        """`outstanding` and `newly_outstanding` agree: each thing is asked for when it becomes outstanding."""
+        now = set(outstanding(self.state))
+        assert len(set(commands)) == len(commands), "the same thing is asked for twice"
+        assert set(commands) <= now, "something is asked for that is not outstanding"
+        self.handed = (self.handed & now) | set(commands)
+        if set(commands) == now:
+            self.taking_over = False
+        assert self.taking_over or now <= self.handed, ("something is outstanding that was never asked for", now - self.handed)
+        super()._perform(commands)
+
+    def _take_over(self) -> None:
+        self.handed, self.taking_over = set(), True
+        super()._take_over()
+        assert set(outstanding(self.state)) <= self.handed
+
+    def _send(self, command: Send) -> None:
+        key, read = command.key, len(self.services.calls)
+        instance = self.state.instances[key]
+        assert self.now_ms <= (instance.track(command.undo).open_until or 0), "sent after its deadline"
+        if command.undo:
+            self._check_silence(key)
+        super()._send(command)
+        for call in self.services.calls[read : read + 1]:
+            body = self.bodies.setdefault(call.key, call.body)
+            assert body == call.body, "another body under the same key"
+            assert call.key == f"play:{call.step}:{'undo' if command.undo else 'do'}"
+            self.requests.append((call, key))
+
+    def _check_silence(self, key: Key) -> None:
+        """No request of the scope is open for the service; the entry's own are past their deadline (rule 13)."""
+        scope = _scope(self.state, key)
+        for call, other in self.requests:
+            if call.undo or call.at_ms > self.now_ms:
+                continue
+            silent = call.answered_at_ms is None or (call.key, call.at_ms) in self.reset_calls
+            if other == key and silent:
+                assert self.now_ms >= call.deadline_ms, "rule 13: undone before the deadline of a call without an answer"
+            if call.answered_at_ms is None and not call.lost and _inside(self.state, other, scope):
+                assert self.now_ms >= call.deadline_ms, "I3: undo while a request of its scope is open"
+
+    @property
+    def reset_calls(self) -> set[tuple[str, int]]:
+        return {(call.key, call.at_ms) for call, _ in self.requests if call.answered_at_ms and call.method in self._resetting}
+
+    @property
+    def _resetting(self) -> set[str]:
+        """Methods that answer nothing but resets, hence surely without an answer."""
+        return {
+            method for method, script in self.saga.scripts.items() if script and all(each.kind == "reset" for each in script)
+        } if not isinstance(self.services, Fates) or self.services.scripts else set()
+
+    # --- to the end ---
+
+    def run(self) -> State:
+        """Let things happen until there is nothing left."""
+        for _ in range(HAPPENINGS_MAX):
+            if not self.step():
+                return self.state
+        raise AssertionError("it does not come to rest")
+
+    def tell_in_time(self, at_ms: int, make: Callable[[State], inputs.Input | None]) -> None:
+        """Tell it something at a moment, again if the engine dies over it. A refusal changes nothing."""
+
+        def act() -> None:
+            news = make(self.state)
+            if news is None:
+                return
+            try:
+                heard = self.tell(news)
+            except (Refused, NotFound, InputError):
+                assert fold(self.program, self.journal).same_as(self.state), "a refusal changed something"
+                heard = True
+            if not heard:
+                self.at(self.now_ms, act)
+
+        self.at(at_ms, act)
+
+    def finish(self) -> State:
+        """Play on, with whatever a person or caller would have to add, until the end."""
+        self.run()
+        for _ in range(60):
+            if self.state.status == "suspended":
+                self.tell_in_time(self.now_ms, lambda _: inputs.Resume())
+            elif not self.state.ended and self.state.waiting:
+                for name in [name for name, keys in self.state.waiting.items() if keys]:
+                    self.tell_in_time(self.now_ms, lambda _, name=name: inputs.Signal(name, {"n": 1}))  # type: ignore[misc]
+            else:
+                break
+            self.run()
+        return self.state
+
+
+def _watch(world: World) -> None:
+    assert isinstance(world, Watched)
+    world.watch()
+
+
+def _known(state: State) -> Any:
+    return state._known()
+
+
+def _due_now(state: State, command: Any, now_ms: int) -> bool:
+    """Whether the live state only has not been asked yet for what has come due."""
+    track = state.instances[command.key].track(command.undo) if hasattr(command, "key") else None
+    return track is not None and track.due_ms is not None and track.due_ms <= now_ms
+
+
+def _inside(state: State, key: Key, scope: Key) -> bool:
+    return state.program.inside(key[0], scope[0]) and key[1][: len(scope[1])] == scope[1]
+
+
+def _scope(state: State, key: Key) -> Key:
+    """What is being undone around an entry: the execution, or the body of a try."""
+    if state.status == "compensating":
+        return ROOT
+    found = [region for region in state.regions_around(state.node(key), key[1]) if region in state.queues]
+    assert found, "undone without a scope that is being undone"
+    return found[-1]
+
+
+def _beside(state: State, one: Key, other: Key) -> bool:
+    """Whether two entries are in different branches of one parallel."""
+    nodes = state.program.nodes
+
+    def path(key: Key) -> dict[Key, int]:
+        found, inner = {}, key[0]
+        for outer in state.program.around(key[0]):
+            if nodes[outer].kind is Kind.PARALLEL:
+                found[(outer, key[1][: nodes[outer].depth])] = inner
+            inner = outer
+        return found
+
+    here, there = path(one), path(other)
+    return any(here[each] != there[each] for each in here.keys() & there.keys())
+
+
+def arrange(world: Watched, news: Sequence[News]) -> None:
+    """Have the news of a saga arrive when they are due, and its services come up."""
+    for each in news:
+        world.tell_in_time(START_MS + each.at_ms, lambda state, each=each: _input(world, state, each))  # type: ignore[misc]
+    world.at(START_MS + world.saga.up_at_ms, world.services.down.clear)  # type: ignore[attr-defined]
+
+
+def _input(world: Watched, state: State, each: News) -> inputs.Input | None:
+    match each.deed:
+        case "crash":
+            world.crash()
+            return None
+        case "quarantine":
+            return inputs.Suspend(reason="quarantine")
+        case "resolve":
+            left = [state.name(key) for key in state.entries if state.instances[key].compensation in {"failed", "armed"}]
+            return inputs.Resolve(left[0] if left else "c1", "by hand")
+        case "go" | "stop":
+            return inputs.Signal(each.deed, {"n": 2})
+        case "retry":
+            return inputs.Retry()
+        case "compensate":
+            return inputs.Compensate()
+        case "cancel":
+            return inputs.Cancel()
+        case "suspend":
+            return inputs.Suspend()
+        case _:
+            return inputs.Resume()
+
+
+# --- at the end -----------------------------------------------------------------------------------
+
+
+def check_end(world: Watched) -> None:
+    """I1 and I2, when nothing is left that could happen."""
+    state, applied = world.state, world.services.ledger._applied
+    assert state.ended, (state.status, state.phase, state.waiting)
+    assert not state.open and not state.ready and not any(state.leaves.values()) and not any(state.undoing.values())
+    assert state.timers.next_ms() is None, state.timers.items()
+    for key, instance in state.instances.items():
+        node = state.node(key)
+        there = f"play:{state.name(key)}:do" in applied
+        if node.kind is not Kind.CALL:
+            continue
+        assert instance.forward in {"succeeded", "failed", "unknown", "skipped"}
+        if state.status == "compensated" and node.undo is not None and instance.compensation != "skipped":
+            assert not there or instance.note, f"I1: an effect of {state.name(key)} remains"
+        if state.status == "completed" and instance.forward == "succeeded":
+            if instance.compensation in {"done", "failed"}:
+                assert instance.compensation == "done", "I2: completed, and an undo failed"
+                assert _caught_around(world, key), f"I2: {state.name(key)} undone by nothing that caught"
+                assert not there
+            else:
+                assert there, f"I2: the effect of {state.name(key)} is not there"
+        if instance.compensation == "done" and not instance.note:
+            assert not there, f"the effect of {state.name(key)} was undone and is there"
+
+
+def _caught_around(world: Watched, key: Key) -> bool:
+    nodes = world.program.nodes
+    return any((outer, key[1][: nodes[outer].depth]) in world.caught for outer in world.program.around(key[0]))

@@ -1,0 +1,118 @@
+"""The rules of sagas that registration holds: pivots, `finally`, and the warnings."""
+
+# ruff: noqa: E501 -- a case is one row of its table, however long
+
+from __future__ import annotations
+
+import pytest
+
+from makegood.errors import DefinitionError
+from makegood.language import load, pivots
+
+PIVOT = "{id: pay, call: x.pay, pivot: true}"
+
+
+def flow(*lines: str, top: str = "") -> str:
+    return f"name: trip\n{top}steps:\n" + "".join(f"  - {line}\n" for line in lines)
+
+
+def errors(*lines: str) -> list[tuple[str, str]]:
+    """Code and message of each error."""
+    with pytest.raises(DefinitionError) as caught:
+        load(flow(*lines))
+    return [(problem.code, problem.message) for problem in caught.value.problems]
+
+
+REFUSED = [
+    ((PIVOT, "{id: b, call: x.y}"), "not_retriable_after_pivot", "Step 'b' can run after the pivot 'pay'"),
+    ((PIVOT, "{id: b, call: x.y, retriable: true, compensation: x.z}"), "compensation_after_pivot", "Remove its compensation"),
+    ((PIVOT, "{id: b, call: x.y, read_only: true, compensation: x.z}"), "compensation_after_pivot", "Remove its compensation"),
+    ((PIVOT, "{id: b, call: x.y, pivot: true}"), "not_retriable_after_pivot", "retriable: true"),
+    ((PIVOT, "{id: b, workflow: w}"), "child_after_pivot", "detached: true"),
+    ((PIVOT, "{id: b, fail: {error: e}}"), "fail_after_pivot", "nothing may fail"),
+    ((PIVOT, "{id: b, signal: go, timeout: 1s}"), "signal_after_pivot", "on_timeout: continue"),
+    ((PIVOT, "{id: i, if: 'true', then: [{id: b, call: x.y}]}"), "not_retriable_after_pivot", "after the pivot 'pay'"),
+    ((PIVOT, "{id: i, foreach: [1], steps: [{id: b, call: x.y}]}"), "not_retriable_after_pivot", "after the pivot 'pay'"),
+    ((PIVOT, "{id: i, try: [{id: b, call: x.y}]}"), "not_retriable_after_pivot", "after the pivot 'pay'"),
+    ((PIVOT, "{id: i, try: [], catch: [{steps: [{id: b, call: x.y}]}]}"), "not_retriable_after_pivot", "'pay'"),
+    (("{parallel: [" + PIVOT + ", {id: b, call: x.y}]}",), "not_retriable_after_pivot", "beside the pivot 'pay'"),
+    (("{parallel: [{id: b, call: x.y}, " + PIVOT + "]}",), "not_retriable_after_pivot", "beside the pivot 'pay'"),
+    (("{parallel: [{id: b, call: x.y, compensation: x.z, retriable: true}, [[" + PIVOT + "]]]}",), "compensation_after_pivot", "beside"),
+    (("{id: i, if: 'true', then: [" + PIVOT + "]}", "{id: b, call: x.y}"), "not_retriable_after_pivot", "after the pivot"),
+    (("{id: i, if: 'true', then: [" + PIVOT + ", {id: b, call: x.y}]}",), "not_retriable_after_pivot", "after the pivot"),
+    (("{parallel: [[" + PIVOT + "], {id: c, call: x.y, read_only: true}]}", "{id: b, call: x.y}"), "not_retriable_after_pivot", "Step 'b' can run after"),
+    (("{id: f, foreach: [1], steps: [" + PIVOT + "]}",), "pivot_in_scope", "inside the foreach 'f'"),
+    (("{id: f, repeat: [" + PIVOT + "], until: 'true'}",), "pivot_in_scope", "inside the repeat 'f'"),
+    (("{id: f, try: [[" + PIVOT + "]]}",), "pivot_in_scope", "inside the try 'f'"),
+    (("{id: f, try: [], catch: [{steps: [" + PIVOT + "]}]}",), "pivot_in_scope", "inside the try 'f'"),
+    (("{id: pay, call: x.pay, pivot: true, compensation: x.z}",), "compensation_of_pivot", "or `pivot`"),
+    (("{id: t, try: [], finally: [{id: b, call: x.y, compensation: x.z}]}",), "compensation_in_finally", "the `finally` of 't'"),
+    (("{id: t, try: [], finally: [[{id: b, workflow: w, compensation: x.z}]]}",), "compensation_in_finally", "move the step out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "code", "piece"), REFUSED)
+def test_what_cannot_be_undone_or_must_be(lines, code, piece):
+    found = errors(*lines)
+
+    assert [each for each, _ in found] == [code], found
+    assert piece in found[0][1]
+
+
+ALLOWED = [
+    ("{id: a, call: x.y, compensation: x.z}", PIVOT),
+    (PIVOT, "{id: b, call: x.y, retriable: true}", "{id: c, call: x.y, read_only: true}"),
+    (PIVOT, "{id: b, call: x.y, pivot: true, retriable: true}"),
+    (PIVOT, "{id: b, workflow: w, detached: true}", "{id: c, wait: 1s}", "{id: d, set: 1}", "{id: e, signal: go}"),
+    (PIVOT, "{id: b, signal: go, timeout: 1s, on_timeout: continue}"),
+    ("{id: i, if: 'true', then: [" + PIVOT + "], else: [{id: b, call: x.y, compensation: x.z}]}",),
+    ("{id: i, switch: [{when: 'true', steps: [" + PIVOT + "]}, {when: 'true', steps: [{id: b, call: x.y}]}]}",),
+    ("{parallel: [" + PIVOT + ", {id: b, call: x.y, retriable: true}]}",),
+    ("{parallel: [{id: a, call: x.y}, {id: b, call: x.y}]}", PIVOT),
+    ("{id: f, foreach: [1], steps: [{id: a, call: x.y}]}", PIVOT),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", ALLOWED)
+def test_what_may_stand_around_a_pivot(lines):
+    load(flow(*lines))
+
+
+def test_the_pivots_of_a_definition():
+    definition = load(flow("{id: a, call: x.y}", "{parallel: [" + PIVOT + "]}")).definition
+
+    assert pivots(definition) == ("pay",)
+
+
+def warned(text: str) -> list[tuple[int | None, str]]:
+    return [(problem.line, problem.code) for problem in load(text).warnings]
+
+
+def test_a_call_without_compensation_is_pointed_out_when_something_later_can_fail():
+    assert warned(flow("{id: a, call: x.y}", "{id: b, call: x.y, compensation: x.z}")) == [(3, "uncompensated_call")]
+    assert warned(flow("{id: a, call: x.y}", "{id: b, set: 1}")) == []
+    assert warned(flow("{id: a, call: x.y, read_only: true}", "{id: b, call: x.y}")) == []
+    assert warned(flow("{id: a, call: x.y}", "{id: b, call: x.y}", top="error_handling: fail_fast\n")) == []
+    assert warned(flow("{parallel: [{id: a, call: x.y}, {id: b, call: x.y}]}")) == [(3, "uncompensated_call")] * 2
+    assert warned(flow("{id: i, if: 'true', then: [{id: a, call: x.y}], else: [{id: b, call: x.y}]}")) == []
+    assert (
+        warned(
+            flow("{id: a, call: x.y}", "{id: t, try: [{id: b, call: x.y, compensation: x.z}], catch: [{steps: []}]}")
+        )
+        == []
+    )
+
+
+def test_other_warnings():
+    assert warned(flow("{id: a, call: x.y, compensation: x.y}")) == [(3, "compensation_same_call")]
+    assert warned(flow("{id: a, wait: 2m}", top="timeout: 1m\n")) == [(4, "wait_beyond_timeout")]
+    assert warned(flow("{id: a, call: x.y, retry: {max_attempts: 1, retry_on: [e]}}")) == [
+        (3, "retry_on_single_attempt")
+    ]
+
+
+def test_a_warning_refuses_nothing_and_says_that_it_is_one():
+    found = load(flow("{id: a, wait: 2m}", top="timeout: 1m\n")).warnings[0]
+
+    assert found.severity == "warning"
+    assert found.located("trip.yaml").startswith("trip.yaml:4:19: warning: Step 'a' waits at least as long")
