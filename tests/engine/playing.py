@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ FOLDER = Path(__file__).parent.parent / "scenarios"
 NOT_YET = {"flow-child-undone"}
 """Scenarios that call another workflow."""
 
+LIVES_MAX = 40
+"""More engine processes than any scenario has requests."""
+
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["playing"])
+processes.set_forkserver_preload(["playing", "apsw", "makegood.services.http", "makegood.storage.sqlite"])
 
 
 def scenarios() -> list[Scenario]:
@@ -133,7 +136,7 @@ class Life:
     """
 
     database: str
-    scenario: str
+    scenario: Scenario
     urls: dict[str, str]
     die_after: int
 
@@ -144,7 +147,7 @@ def live(life: Life) -> None:
 
 
 async def _live(life: Life) -> None:
-    scenario = next(each for each in scenarios() if each.id == life.scenario)
+    scenario = life.scenario
     definition = load_tree(scenario.definition, services=life.urls).definition
     engine = Engine(life.database, only={"killed"})
     durable = 0
@@ -167,12 +170,12 @@ async def _live(life: Life) -> None:
                 await execution.end()
 
 
-async def play_killed(scenario: Scenario, folder: Path, *, die_after: int, on_read: bool = False) -> Played:
-    """Kill the engine again and again, and start it again, until the execution has ended.
+async def play_killed(scenario: Scenario, folder: Path, *, die_after: int = 0, on_read: bool = False) -> Played:
+    """Kill the engine, start it again, until the execution has ended.
 
     Args:
-        die_after: Records that one life may make durable; 0 for as many as it takes.
-        on_read: Kill it whenever a request has been read for the first time.
+        die_after: Records that the first life makes durable before it is killed; 0 for no such kill.
+        on_read: Kill it whenever a request has been read whose key is new.
     """
     services = scenario.services()
     played = Played(services, crashed=True, acted=[202] * len(scenario.actions))
@@ -186,8 +189,8 @@ async def play_killed(scenario: Scenario, folder: Path, *, die_after: int, on_re
 
     async with ScriptedHttp(services, read) as server:
         urls = {name: server.url(name) for name in named(scenario)}
-        life = Life(str(folder / "killed.db"), scenario.id, urls, die_after)
-        for _ in range(100):
+        life = Life(str(folder / "killed.db"), scenario, urls, die_after)
+        for _ in range(LIVES_MAX):
             process = processes.Process(target=live, args=(life,))
             process.start()
             await asyncio.to_thread(process.join, 60)
@@ -195,8 +198,8 @@ async def play_killed(scenario: Scenario, folder: Path, *, die_after: int, on_re
             if process.exitcode != -signal.SIGKILL:
                 break
             services.crashed(time.time_ns() // 1_000_000)
+            life = replace(life, die_after=0)
         assert process.exitcode == 0
-        await asyncio.sleep(0.0)
         async with Engine(life.database, only=()) as engine:
             played.view = await engine.describe("killed")
     return played

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from example_services import EXAMPLES, ExampleServices
 
+pytestmark = pytest.mark.slow
+
 TICKETS = {"flights.book", "trains.book"}
 TRIP = ["hotels.reserve", "tickets", "hotels.add_spa", "payments.charge"]
 RING = ["images.resolve", "fleet.flash", "fleet.health", "fleet.flash", "fleet.flash", "fleet.flash"]
@@ -100,7 +102,6 @@ def test_devices_go_back_last_one_first(services: ExampleServices, tmp_path: Pat
     assert back[-1] == "flash_canary"
 
 
-@pytest.mark.slow
 def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
     demo = [sys.executable, str(EXAMPLES / "demo.py")]
     done = subprocess.run(

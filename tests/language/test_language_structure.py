@@ -94,6 +94,7 @@ MISTAKES = [
     (step("{id: a, switch: [{when: 'true'}]}"), "3:22", "missing_key", "needs the key `steps`"),
     (step("{id: a, foreach: input.x, steps: []}"), "3:22", "not_a_list", 'Write "${input.x}"'),
     (step("{id: a, foreach: 'a ${input.x}', steps: []}"), "3:22", "not_a_list", 'must be one "${...}"'),
+    (step("{id: a, foreach: '${input.a}${input.b}', steps: []}"), "3:22", "not_a_list", "several give a text"),
     (step("{id: a, foreach: [1], as: input, steps: []}"), "3:31", "reserved_name", "Choose another name"),
     (step("{id: a, foreach: [1], as: in, steps: []}"), "3:31", "reserved_name", "Choose another name"),
     (step("{id: a, foreach: [1], as: x, index_as: x, steps: []}"), "3:44", "shadowed_name", "Rename one of them"),

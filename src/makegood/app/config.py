@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from makegood.app.keys import FLAG, HEADERS, KEYS, NUMBER, SECTIONS, SERVICES, TEXTS, WHOLE, Key, keys_of
+from makegood.app.keys import FLAG, HEADERS, NUMBER, SECTIONS, SERVICES, TEXTS, WHOLE, Key, keys_of
 from makegood.app.toml_text import TomlText, read_toml
 from makegood.errors import ConfigurationError, nearest
 from makegood.services import ServiceConfig
@@ -165,9 +165,7 @@ def _checked(key: Key, value: Any, where: str, shown_name: str) -> Any:
 # --- the environment ---
 
 
-def _read_environment(
-    environ: Mapping[str, str], sections: dict[str, _Section], services: dict[str, _Section]
-) -> None:
+def _read_environment(environ: Mapping[str, str], sections: dict[str, _Section], services: dict[str, _Section]) -> None:
     for variable in sorted(environ):
         section, separator, rest = variable.removeprefix(_PREFIX).partition("__")
         if not variable.startswith(_PREFIX) or not separator:
@@ -207,12 +205,16 @@ def _from_text(key: Key, text: str) -> Any:
 
 
 def _values(section: str, sections: dict[str, _Section]) -> dict[str, Any]:
-    given = sections[section]
-    return {key.name: given[key.name].value if key.name in given else key.default for key in KEYS if key.section == section}
+    return _filled(section, sections[section])
+
+
+def _filled(section: str, given: _Section) -> dict[str, Any]:
+    """The values of a section's keys, defaults included."""
+    return {name: given[name].value if name in given else key.default for name, key in keys_of(section).items()}
 
 
 def _service(name: str, given: _Section) -> ServiceConfig:
-    values = {key.name: given[key.name].value if key.name in given else key.default for key in KEYS if key.section == SERVICES}
+    values = _filled(SERVICES, given)
     where = next(iter(given.values())).where if given else f"[services.{name}]"
     if "url" in given and "urls" in given:
         raise ConfigurationError(f"{given['urls'].where}: service {name!r} has both url and urls. Keep one of them.")

@@ -19,6 +19,7 @@ from makegood.errors import NotFound, Refused, StorageHeld, nearest
 from makegood.model import SignalStep
 from makegood.ports import Slot
 from makegood.services import Registry
+from makegood.storage.sqlite import SqliteInbox, lock_holder
 
 WAIT_S = 5.0
 """How long an engine's verdict is awaited."""
@@ -67,8 +68,6 @@ async def put_request(database: str, config: Config, execution_id: str, kind: st
         InputError: A signal's payload does not fit.
         StorageError: The database cannot be used.
     """
-    from makegood.storage.sqlite import lock_holder
-
     path = path_of(database)
     async with reading(database) as store:
         program = await store.program(execution_id)
@@ -92,9 +91,7 @@ def _check_signal(steps: list[SignalStep], body: dict[str, Any]) -> None:
     schema_check(schema, f"the payload of signal {body['name']!r}")(body["payload"])
 
 
-async def _decided_here(
-    database: str, config: Config, execution_id: str, kind: str, body: dict[str, Any]
-) -> Verdict:
+async def _decided_here(database: str, config: Config, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
     engine = Engine(database, settings=settings_of(config), only=(), drain_seconds=0.0, registry=_Closed())
     async with engine:
         by, note = body.get("by", ""), body.get("note", "")
@@ -119,8 +116,6 @@ async def _decided_here(
 
 
 async def _decided_there(database: str, path: str, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
-    from makegood.storage.sqlite import SqliteInbox
-
     inbox = SqliteInbox(path)
     number = await asyncio.to_thread(inbox.put, execution_id, kind, body)
     told = await asyncio.to_thread(inbox.wait, number, WAIT_S)

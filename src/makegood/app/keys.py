@@ -67,8 +67,8 @@ class Key:
         except ValueError:
             raise ValueError(f"must be {self._expected()}, not {shown(value)}") from None
         if isinstance(read, int | float) and not isinstance(read, bool):
-            too_small = (self.least is not None and read < self.least) or (self.above is not None and read <= self.above)
-            if too_small:
+            below = self.least is not None and read < self.least
+            if below or (self.above is not None and read <= self.above):
                 raise ValueError(f"must be {self._expected()}, not {shown(value)}")
         if self.choices and read not in self.choices:
             raise ValueError(f"must be {self._expected()}, not {shown(value)}")
@@ -93,7 +93,7 @@ def shown(value: Any) -> str:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError
+        raise ValueError  # noqa: TRY004 - one kind of error for the caller
     return value
 
 

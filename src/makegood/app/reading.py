@@ -134,7 +134,13 @@ def event_views(records: Sequence[Record], start: int = 0) -> Iterator[dict[str,
         for event in record.events:
             fields = encode_event(event)
             kind, version = fields.pop("e"), fields.pop("v")
-            yield {"position": position, "at": time_text(record.at_ms), "event": kind, "event_version": version, **fields}
+            yield {
+                "position": position,
+                "at": time_text(record.at_ms),
+                "event": kind,
+                "event_version": version,
+                **fields,
+            }
 
 
 def cursor_of(stored: Stored) -> str:

@@ -65,9 +65,7 @@ def database_of(config: Config, database: str | None = None) -> str:
             return config.storage.connection_string
 
 
-def engine_of(
-    config: Config, registry: Registry, database: str, *, only: Collection[str] | None = None
-) -> Engine:
+def engine_of(config: Config, registry: Registry, database: str, *, only: Collection[str] | None = None) -> Engine:
     """An engine as configured, not opened yet."""
     return Engine(
         database,

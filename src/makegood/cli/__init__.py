@@ -13,6 +13,7 @@ def main() -> None:
 
 
 def _run() -> int:
+    _hold_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # What a stream cannot show is better escaped than a crash; JSON escapes by itself.
         if stream is not None and hasattr(stream, "reconfigure"):
@@ -23,11 +24,21 @@ def _run() -> int:
         app(prog_name="makegood")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the last one to hear of it
         from makegood.cli.failures import report
 
         return report(error)
     return 0
+
+
+def _hold_standard_streams() -> None:
+    """Put nothing in the place of a standard stream that is closed, so that no file or socket gets its number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is given, and that is this one.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _flushed(code: int) -> int:

@@ -32,7 +32,13 @@ def act(
     verdict = run_async(put_request(where, settings, execution_id, kind, {"by": _me(), **body}))
     if json:
         view = verdict.view
-        told = {"id": execution_id, "request": kind, "verdict": verdict.verdict, "status": view["status"], "phase": view["phase"]}
+        told = {
+            "id": execution_id,
+            "request": kind,
+            "verdict": verdict.verdict,
+            "status": view["status"],
+            "phase": view["phase"],
+        }
         print_json(told)
     else:
         print(_sentence(kind, execution_id, verdict, where))
@@ -57,13 +63,18 @@ def resolve_body(step: str, note: str) -> dict[str, Any]:
 
 def _sentence(kind: str, execution_id: str, verdict: Verdict, database: str) -> str:
     status = verdict.view["status"]
+    halting = status == "running" and verdict.view["phase"] == "halting"
+    shown = "stopping" if halting else status
     if verdict.verdict == "pending":
-        return f"{kind} is pending: the engine that holds {database} has not decided yet. Execution {execution_id} is {status}."
+        return (
+            f"{kind} is pending: the engine that holds {database} has not decided yet. "
+            f"Execution {execution_id} is {shown}."
+        )
     if verdict.by_engine or status in ENDS or status == "suspended":
-        return f"{kind} accepted: execution {execution_id} is {status}."
+        return f"{kind} accepted: execution {execution_id} is {shown}."
     resumed = f"makegood run FILE --id {execution_id} --database {shlex.quote(database)}"
     return (
-        f"{kind} accepted: execution {execution_id} is {status}. No engine is running on {database}; "
+        f"{kind} accepted: execution {execution_id} is {shown}. No engine is running on {database}; "
         f"what is to be done now happens when one goes on with it, for example: {resumed}"
     )
 

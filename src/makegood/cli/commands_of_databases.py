@@ -1,5 +1,4 @@
 """The commands that look at a database as a whole: its workflows, its state."""
-# ruff: noqa: PLC0415 - what a command does is imported when it is called
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ def register(app: typer.Typer) -> None:
     workflows = typer.Typer(no_args_is_help=True, help="Look at the workflow definitions of a database.")
     workflows.command("list")(workflows_list)
     workflows.command("show")(workflows_show)
+    workflows.command("put")(workflows_put)
     app.add_typer(workflows, name="workflows")
     db = typer.Typer(no_args_is_help=True, help="Look at a database.")
     # Two commands keep this a group; `status` alone would become the group itself.
@@ -43,12 +43,25 @@ def workflows_show(
     version: Annotated[int | None, typer.Option("--version", metavar="N", help="The newest if left out.")] = None,
     config: options.Config = None,
     database: options.Database = None,
-    json: Annotated[bool, typer.Option("--json", help="The same: it is printed as JSON anyway.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The same: it is printed as JSON anyway.")] = False,  # noqa: ARG001
 ) -> None:
     """Print the definition of a workflow as JSON."""
     from makegood.cli.looking import Place, show_workflow
 
     show_workflow(Place(config=config, database=database), name, version)
+
+
+def workflows_put(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Workflow definition, YAML or JSON.", show_default=False)],
+    config: options.Config = None,
+    service: options.Services = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Register a definition: a new version if its content is new. No engine may be running on the database."""
+    from makegood.cli.registering import put_workflow
+
+    put_workflow(file, config, service or [], database, json=json)
 
 
 def db_status(config: options.Config = None, database: options.Database = None, json: options.Json = False) -> None:

@@ -1,5 +1,4 @@
 """The commands that look at executions and act on them, straight on the database."""
-# ruff: noqa: PLC0415 - what a command does is imported when it is called
 
 from __future__ import annotations
 
@@ -20,10 +19,12 @@ def register(app: typer.Typer) -> None:
 # --- looking ---
 
 
-def list_(
+def list_(  # noqa: PLR0917 - one argument for each option
     workflow: Annotated[str | None, typer.Option("--workflow", metavar="NAME", help="Only of this workflow.")] = None,
     status: Annotated[str | None, typer.Option("--status", metavar="STATE", help="Only in this state.")] = None,
-    business_key: Annotated[str | None, typer.Option("--business-key", metavar="KEY", help="Only with this key.")] = None,
+    business_key: Annotated[
+        str | None, typer.Option("--business-key", metavar="KEY", help="Only with this key.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="So many at most.")] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Where the last page ended.")] = None,
     config: options.Config = None,
@@ -132,9 +133,11 @@ def compensate(
     _act("compensate", id, {"note": note}, config, database, json=json)
 
 
-def resolve(  # noqa: PLR0913, PLR0917 - one argument for each option
+def resolve(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
-    step: Annotated[str, typer.Argument(metavar="STEP", help="Name of the step, e.g. hotel or ship[3].", show_default=False)],
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="Name of the step, e.g. hotel or ship[3].", show_default=False)
+    ],
     note: Annotated[str, typer.Option("--note", help="How it was undone; kept in the history.", show_default=False)],
     config: options.Config = None,
     database: options.Database = None,
@@ -146,7 +149,7 @@ def resolve(  # noqa: PLR0913, PLR0917 - one argument for each option
     _act("resolve", id, resolve_body(step, note), config, database, json=json)
 
 
-def signal(  # noqa: PLR0913, PLR0917 - one argument for each option
+def signal(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
     name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.", show_default=False)],
     payload: Annotated[

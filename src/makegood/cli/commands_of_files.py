@@ -1,5 +1,4 @@
 """The commands that work on definition files: run, check, schema, graph."""
-# ruff: noqa: PLC0415 - what a command does is imported when it is called
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def run(  # noqa: PLR0913, PLR0917 - one argument for each option
+def run(  # noqa: PLR0917 - one argument for each option
     file: File,
     input: Annotated[  # noqa: A002 - the option's name
         str | None, typer.Option("--input", metavar="JSON|@FILE|-", help="The input; null if left out.")
@@ -44,7 +43,14 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     from makegood.cli.running import Wish, run
 
     wish = Wish(
-        file=file, input=input, config=config, services=service or (), id=id, database=database, timeout=timeout, json=json
+        file=file,
+        input=input,
+        config=config,
+        services=service or (),
+        id=id,
+        database=database,
+        timeout=timeout,
+        json=json,
     )
     raise typer.Exit(run(wish))
 
@@ -72,9 +78,12 @@ def schema() -> None:
 def graph(
     file: File,
     format: Annotated[  # noqa: A002 - the option's name
-        str | None, typer.Option("--format", metavar="svg|mermaid|json", help="Otherwise what --output's suffix says; svg.")
+        str | None,
+        typer.Option("--format", metavar="svg|mermaid|json", help="Otherwise what --output's suffix says; svg."),
     ] = None,
-    output: Annotated[str | None, typer.Option("--output", metavar="FILE", help="Write there instead of stdout.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="FILE", help="Write there instead of stdout.")
+    ] = None,
 ) -> None:
     """Draw a definition."""
     from makegood.cli.drawing import draw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 
 from makegood.app.files import load
@@ -28,8 +29,6 @@ def draw(file: str, form: str | None, output: str | None) -> None:
     if output is not None and output != "-":
         write_file(output, text)
         return
-    import sys
-
     if sys.stdout is not None and not speaks_unicode(sys.stdout):
         # SVG and Mermaid say how they are encoded: UTF-8, whatever the terminal speaks.
         sys.stdout.flush()

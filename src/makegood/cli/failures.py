@@ -28,7 +28,7 @@ def report(error: BaseException) -> int:
         case KeyboardInterrupt():
             return exits.INTERRUPTED
         case MakegoodError():
-            complain(str(error))
+            complain("\n".join([str(error), *getattr(error, "__notes__", ())]))
             return exit_code_of(error)
         case BrokenPipeError():
             return exits.BROKEN_PIPE

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from typing import Any
 
 from makegood.errors import ConfigurationError, InputError
+from makegood.language import parse_duration_ms
 
 INPUT_BYTES_MAX = 64 * 1024 * 1024
 """More is not even read; what an execution takes is less, and the engine says how much."""
+
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def read_file(path: str, what: str, bytes_max: int = INPUT_BYTES_MAX) -> bytes:
@@ -83,7 +87,9 @@ def parse_json(raw: bytes, source: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
-        raise InputError(f"{source}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}.{_hint(text)}") from None
+        raise InputError(
+            f"{source}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}.{_hint(text)}"
+        ) from None
     except RecursionError:
         raise InputError(f"{source}: the JSON is nested too deeply.") from None
     except ValueError as error:
@@ -110,15 +116,13 @@ def _finite(text: str) -> float:
 
 
 def read_duration_s(text: str, option: str) -> float:
-    """A duration in the language's own words, in seconds.
+    """A duration in the language's own words, or a number of seconds; in seconds.
 
     Raises:
         ConfigurationError: It is none.
     """
-    from makegood.language import parse_duration_ms
-
     try:
-        return parse_duration_ms(text) / 1000
+        return parse_duration_ms(float(text) if _NUMBER.fullmatch(text) else text) / 1000
     except ValueError as error:
         raise ConfigurationError(f"{option} {text!r} {error}.") from None
 
@@ -133,8 +137,12 @@ def read_services(given: list[str]) -> dict[str, str]:
     for each in given:
         name, equals, url = each.partition("=")
         if not equals or not name or not url:
-            raise ConfigurationError(f"--service {each!r}: write --service name=URL, for example hotels=http://127.0.0.1:9000.")
+            raise ConfigurationError(
+                f"--service {each!r}: write --service name=URL, for example hotels=http://127.0.0.1:9000."
+            )
         if name in services:
-            raise ConfigurationError(f"--service {name}=... is given twice. Keep one; several urls go into makegood.toml.")
+            raise ConfigurationError(
+                f"--service {name}=... is given twice. Keep one; several urls go into makegood.toml."
+            )
         services[name] = url
     return services

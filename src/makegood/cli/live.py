@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -50,7 +51,7 @@ class LiveTree:
         self._changed.set()
         self._task = asyncio.get_running_loop().create_task(self._draw_forever())
 
-    def event(self, state: State, event: Event, at_ms: int) -> None:
+    def event(self, state: State, event: Event, at_ms: int) -> None:  # noqa: ARG002 - the port's signature
         """Remember; the next picture shows it."""
         assert self._picture is not None
         self._picture.event(event)
@@ -69,10 +70,8 @@ class LiveTree:
 
     async def _draw_forever(self) -> None:
         while True:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), TICK_S)
-            except TimeoutError:
-                pass
             self._changed.clear()
             self._draw()
             await asyncio.sleep(FRAME_S)

@@ -22,6 +22,7 @@ from makegood.core.program import Program
 from makegood.core.state import ENDS
 from makegood.errors import InputError, nearest
 from makegood.ports import Query
+from makegood.storage.sqlite import lock_holder
 
 POLL_S = 0.2
 """How often `watch` looks for more."""
@@ -104,8 +105,6 @@ def watch(place: Place, execution_id: str, *, json: bool) -> int:
 
 
 async def _watch(database: str, execution_id: str, *, json: bool) -> int:
-    from makegood.storage.sqlite import lock_holder
-
     path = path_of(database)
     with StopSignals() as stop:
         async with reading(database) as store:
@@ -197,8 +196,6 @@ def show_workflow(place: Place, name: str, version: int | None) -> None:
 
 def database_status(place: Place, *, json: bool) -> None:
     """Print what is known of the database."""
-    from makegood.storage.sqlite import lock_holder
-
     path = path_of(place.path)
 
     async def counts() -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 Rule: nothing slow is imported at the top of this room's modules of commands. `makegood --help` shall be quick.
 """
-# ruff: noqa: PLC0415 - see the rule above
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
     help="Run workflows durably: every step is journaled, every failure is made good.",
 )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 from makegood.cli.failures import complain
@@ -86,7 +88,7 @@ class Follower:
         except (BrokenPipeError, ValueError):
             # Nobody looks any more.
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a picture must not stop an execution
             complain(f"progress is not shown any more ({error!r}); the execution goes on.")
 
     def _take(self, state: State, record: Record) -> None:
@@ -102,10 +104,8 @@ class Follower:
             await asyncio.wait([self._task], timeout=patience_s)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        try:
+        with suppress(OSError, ValueError):
             await self._progress.aclose()
-        except (OSError, ValueError):
-            pass
 
 
 def progress_for_stderr() -> Progress:
@@ -119,6 +119,4 @@ def progress_for_stderr() -> Progress:
 
 
 def _now_ms() -> int:
-    import time
-
     return time.time_ns() // 1_000_000

@@ -105,6 +105,8 @@ def _definition(wish: Wish, services: frozenset[str], database: str) -> Definiti
         loaded: Loaded = load(raw, source=wish.file, name=name_from(wish.file), services=services)
     except DefinitionError as error:
         path = sqlite_path(database)
+        if any(problem.code == "unknown_service" for problem in error.problems):
+            error.add_note("Services are given as --service NAME=URL, or as [services.NAME] in makegood.toml.")
         if wish.id is None or path is None or not os.path.exists(path):
             raise
         return error
@@ -123,12 +125,15 @@ async def _run(engine: Engine, plan: _Plan) -> _Rest:
             if earlier is not None and earlier.ended:
                 return _Rest(describe(earlier))
             follower = _follower(engine, plan, earlier)
+            patience_s = 0.0
             try:
                 await _set_going(engine, plan, earlier)
-                return await _until_rest(engine, plan, stop)
+                rest = await _until_rest(engine, plan, stop)
+                patience_s = 0.0 if rest.stopped or rest.timed_out else DRAWN_S
+                return rest
             finally:
                 if follower is not None:
-                    await follower.aclose(0.0 if stop.stopped else DRAWN_S)
+                    await follower.aclose(patience_s)
 
 
 async def _earlier(engine: Engine, plan: _Plan) -> State | None:
@@ -232,7 +237,8 @@ def _finish(plan: _Plan, rest: _Rest) -> int:
         complain(f"interrupted; execution {plan.id} is {view['status']} and goes on with:\n  {_again(plan)}")
     elif rest.timed_out:
         complain(
-            f"execution {plan.id} is still {view['status']} after {plan.wish.timeout} and goes on with:\n  {_again(plan)}"
+            f"execution {plan.id} is still {view['status']} after {plan.wish.timeout} "
+            f"and goes on with:\n  {_again(plan)}"
         )
     elif not plan.wish.json:
         complain(summary_of(view, plan.database))
@@ -256,7 +262,9 @@ def summary_of(view: dict[str, Any], database: str) -> str:
     if view["status"] == "compensation_failed":
         undone = [each for each in view["compensations"] if each["status"] == "failed"]
         lines += [f"undo of {each['step']} failed: {(each['error'] or {}).get('code', '')}" for each in undone]
-        lines.append(f"try again: makegood retry {where}; or declare one undone: makegood resolve {where} STEP --note WHY")
+        lines.append(
+            f"try again: makegood retry {where}; or declare one undone: makegood resolve {where} STEP --note WHY"
+        )
     if view["status"] == "suspended":
         lines.append(f"let it go on: makegood resume {where}")
     return "\n".join(lines)
@@ -271,5 +279,3 @@ def _again(plan: _Plan) -> str:
     for service in wish.services:
         words += ["--service", service]
     return shlex.join(words)
-
-

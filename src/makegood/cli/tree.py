@@ -29,7 +29,17 @@ LIVE_SCANNED = 200
 DETAIL_MAX = 80
 
 Mark = Literal[
-    "pending", "running", "waiting", "retrying", "succeeded", "failed", "unknown", "skipped", "undoing", "undone", "none"
+    "pending",
+    "running",
+    "waiting",
+    "retrying",
+    "succeeded",
+    "failed",
+    "unknown",
+    "skipped",
+    "undoing",
+    "undone",
+    "none",
 ]
 
 _MOVING = frozenset({"running", "waiting", "retrying", "undoing"})
@@ -133,10 +143,13 @@ class Picture:
         if node.depth == 0:
             yield self._row(node, instances[0] if instances else None, depth, now_ms)
             return
-        moving = [row for each in instances if (row := self._row(node, each, depth, now_ms)).moving or row.mark == "failed"]
-        counts = Counter(each.forward for each in instances)
-        told = ", ".join(f"{count} {status}" for status, count in counts.items() if status in ("succeeded", "failed"))
-        mark: Mark = "running" if moving else "succeeded" if instances else "pending"
+        moving = [
+            row for each in instances if (row := self._row(node, each, depth, now_ms)).moving or row.mark == "failed"
+        ]
+        counts = Counter("undone" if each.compensation == "done" else each.forward for each in instances)
+        told = ", ".join(f"{counts[each]:,} {each}" for each in (*_COUNTED, "undone") if counts[each])
+        settled: Mark = "undone" if counts["undone"] else "succeeded"
+        mark: Mark = "running" if moving else settled if instances else "pending"
         yield Row(depth, mark, node.name, told or _call_of(node))
         yield from (Row(row.depth + 1, row.mark, row.name, row.detail) for row in moving[:5])
 

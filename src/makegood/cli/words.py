@@ -56,13 +56,12 @@ def told(state: State, event: ev.Event, at_ms: int) -> str | None:
     return _of_execution(state, event)
 
 
-def _of_execution(state: State, event: ev.Event) -> str | None:  # noqa: C901 - one flat table
+def _of_execution(state: State, event: ev.Event) -> str | None:
     match event:
         case ev.ExecutionStarted():
             return f"execution {event.execution_id} of {event.workflow} (version {event.version}) started"
         case ev.AbortDecided():
-            cause = {"step": "a step failed", "timeout": "the execution's timeout passed"}.get(event.cause, event.cause)
-            return f"stopping: {cause}: {failure_text(event.error)}"
+            return f"stopping: {_cause(event)}"
         case ev.FailureSuppressed():
             return f"failed as well: {failure_text(event.error)}"
         case ev.CompensationStarted():
@@ -83,6 +82,12 @@ def _of_execution(state: State, event: ev.Event) -> str | None:  # noqa: C901 - 
             return None
 
 
+def _cause(event: ev.AbortDecided) -> str:
+    if event.cause == "step" and event.error.step is not None:
+        return f"{name_of(event.error.step, event.error.iteration)} failed"
+    return short(event.error.message) or failure_text(event.error)
+
+
 def _of_step(state: State, event: Any, at_ms: int) -> str | None:  # noqa: C901, PLR0912 - one flat table
     node = state.program.node(event.step)
     instance = state.instances.get((node.index, event.iteration))
@@ -100,7 +105,9 @@ def _of_step(state: State, event: Any, at_ms: int) -> str | None:  # noqa: C901,
             what = "lost in a crash" if event.lost else f"{event.error.outcome}: {failure_text(event.error)}"
             return f"{doing} attempt {event.attempt} {what}; next attempt in {wait}"
         case ev.AttemptOngoing():
-            return f"{name}{' undo' if event.undo else ''} accepted; asked again in {span_text(event.poll_at_ms - at_ms)}"
+            return (
+                f"{name}{' undo' if event.undo else ''} accepted; asked again in {span_text(event.poll_at_ms - at_ms)}"
+            )
         case ev.StepStarted():
             return f"{name} {_began(node.kind, node.step, event)}"
         case ev.StepSucceeded():

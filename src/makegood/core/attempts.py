@@ -28,6 +28,10 @@ def granted(j: Judgement, news: Granted) -> None:
     timeout_ms = written or news.timeout_ms or j.settings.call_timeout_ms
     attempt = track.attempts if track.ongoing else track.attempts + 1
     deadline_ms = j.now_ms + timeout_ms
+    if track.until_ms is not None:
+        deadline_ms = min(deadline_ms, track.until_ms)
+        if deadline_ms <= j.now_ms:
+            return  # It is given up in this moment.
     j.emit(ev.AttemptStarted(node.name, instance.iteration, attempt, deadline_ms, news.undo))
 
 
@@ -61,9 +65,10 @@ def unreachable(j: Judgement, news: Unreachable) -> None:
 def given_up(j: Judgement, key: Key, *, undo: bool) -> None:
     """An ongoing call was asked for long enough."""
     instance = j.state.instances[key]
+    track = instance.track(undo)
     message = "the service accepted the call and did not finish it in time"
-    reply = Reply("unknown", code="call_timeout", message=message)
-    judge(j, instance, instance.track(undo), reply, undo=undo, strict=False)
+    reply = Reply("unknown", code="call_timeout", message=message, answered=track.open_until is None)
+    judge(j, instance, track, reply, undo=undo, strict=False)
 
 
 def judge(j: Judgement, instance: Instance, track: Track, reply: Reply, *, undo: bool, strict: bool) -> None:

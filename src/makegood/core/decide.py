@@ -104,8 +104,7 @@ def _close(j: Judgement) -> Record | None:
     What a suspension leaves on the agenda waits for the resume.
     """
     state = j.state
-    limit = j.settings.limits.starts_per_record
-    while state.agenda and state.status in {"running", "compensating"} and j.starts < limit:
+    while state.agenda and state.status in {"running", "compensating"} and not j.full:
         key = next(iter(state.agenda))
         del state.agenda[key]
         _visit(j, key)

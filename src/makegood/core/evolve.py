@@ -7,12 +7,14 @@ more than the step.
 
 from __future__ import annotations
 
+from heapq import heappush
 from typing import Any, assert_never
 
 from makegood.core import events as ev
 from makegood.core.lookup import folded_output, follow, last_output
 from makegood.core.program import Kind, Node, Program
 from makegood.core.state import ROOT, SETTLED, Forward, Instance, Key, State, Track
+from makegood.core.timers import Wish
 
 
 def fold(program: Program, records: list[ev.Record], state: State | None = None) -> State:
@@ -113,6 +115,7 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
             _finally_started(state, _of(state, event), event, at_ms)
         case ev.SignalReceived():
             state.mailbox.setdefault(event.name, []).append(event.payload)
+            state.kept += 1
         case ev.EntryRearmed():
             _entry_rearmed(state, _of(state, event))
         case ev.EntryResolved():
@@ -133,7 +136,7 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
             assert_never(event)
 
 
-TIMEOUT = ("timeout",)
+TIMEOUT: Wish = ("timeout",)
 
 
 # --- the execution -----------------------------------------------------------------------------
@@ -201,12 +204,14 @@ def _begin(state: State, step: str, iteration: ev.Iteration, at_ms: int) -> Inst
     instance = state.instances.get(key)
     if instance is not None:
         return instance
-    instance = Instance(key[0], iteration, "running", started_at_ms=at_ms, began_at=state.settled)
+    instance = Instance(key[0], iteration, "running", started_at_ms=at_ms)
     state.instances[key] = instance
     state.live[key] = None
     node = state.program.nodes[key[0]]
-    if node.is_leaf:
-        for region in state.regions_around(node, iteration):
+    for region in state.regions_around(node, iteration):
+        if region != ROOT:
+            state.inside.setdefault(region, {})[key] = None
+        if node.is_leaf:
             state.leaves[region] = state.leaves.get(region, 0) + 1
     return instance
 
@@ -254,6 +259,7 @@ def _signal_taken(state: State, node: Node) -> None:
     queue = state.mailbox.get(node.step.signal)  # type: ignore[union-attr]
     if queue:
         queue.pop(0)
+        state.kept -= 1
 
 
 def _step_failed(state: State, event: ev.StepFailed, at_ms: int) -> None:
@@ -289,11 +295,8 @@ def _retire(state: State, instance: Instance, node: Node, forward: Forward, at_m
     key = instance.key
     instance.forward = forward
     instance.ended_at_ms = at_ms
-    was_live = key in state.live
-    state.live.pop(key, None)
-    if was_live and node.is_leaf:
-        for region in state.regions_around(node, instance.iteration):
-            state.leaves[region] -= 1
+    if key in state.live:
+        _leave(state, key, node)
     track = instance.call
     if track is not None:
         _rest(state, key, track, undo=False)
@@ -305,10 +308,26 @@ def _retire(state: State, instance: Instance, node: Node, forward: Forward, at_m
             waiting.remove(key)
 
 
+def _leave(state: State, key: Key, node: Node) -> None:
+    """It lives no more, nor in any region around it."""
+    del state.live[key]
+    for region in state.regions_around(node, key[1]):
+        if node.is_leaf:
+            state.leaves[region] -= 1
+        if region != ROOT:
+            inside = state.inside[region]
+            del inside[key]
+            if not inside:
+                del state.inside[region]
+
+
 def _settle_entry(state: State, instance: Instance, node: Node, forward: Forward) -> None:
     keeps = forward == "failed" and node.kind is Kind.CALL and node.call.compensate_on_failure
     if forward in {"succeeded", "unknown"} or keeps:
         state.entries.append(instance.key)
+        for region in state.regions_around(node, instance.iteration):
+            if region != ROOT:
+                state.scoped.setdefault(region, []).append(instance.key)
     else:
         instance.compensation = "none"
 
@@ -409,11 +428,9 @@ def _try_phase(state: State, part: Node, iteration: ev.Iteration, phase: str) ->
 
 def _close(state: State, region: Key, at_ms: int, but: Key | None = None) -> None:
     """The region has drained: what has steps inside and never settled is done with."""
-    scope, iteration = region
     cause = state.halted.get(region)
-    for key in [key for key in state.live if key != but]:
-        inside = state.program.inside(key[0], scope) and key[1][: len(iteration)] == iteration
-        if inside and not state.program.nodes[key[0]].is_leaf:
+    for key in list(state.live_in(region)):
+        if key != but and not state.program.nodes[key[0]].is_leaf:
             instance = state.instances[key]
             failed = _caused_inside(state, key, cause)
             instance.error = cause if failed else None
@@ -437,30 +454,28 @@ def _scope_undoing(state: State, instance: Instance, at_ms: int) -> None:
     body = (node.children[0], instance.iteration)
     instance.phase = "undoing"
     _close(state, body, at_ms)
-    state.queues[body] = _entries_inside(state, body, instance.began_at)
+    _queue(state, body, state.scoped.get(body, []))
     state.agenda[body] = None
 
 
-def _entries_inside(state: State, region: Key, since: int) -> list[Key]:
-    """The armed entries of a scope, in the order of settling, marked as pending."""
-    scope, iteration = region
-    found: list[Key] = []
-    for key in reversed(state.entries):
+def _queue(state: State, region: Key, entries: list[Key]) -> None:
+    """The armed entries of a region are pending from now on. Sorted, hence a heap."""
+    queue: list[tuple[int, Key]] = []
+    for key in reversed(entries):
         instance = state.instances[key]
-        if instance.settled_at <= since:
-            break
-        inside = state.program.inside(key[0], scope) and key[1][: len(iteration)] == iteration
-        if inside and instance.compensation in {"armed", "pending"}:
+        if instance.compensation in {"armed", "pending"}:
             instance.compensation = "pending"
-            found.append(key)
-    found.reverse()
-    return found
+            queue.append((-instance.settled_at, key))
+    state.queues[region] = queue
+    state.orders.pop(region, None)
 
 
 def _handler_taken(state: State, instance: Instance, event: ev.HandlerTaken, at_ms: int) -> None:
     node = state.program.nodes[instance.node]
     _close(state, (node.children[0], instance.iteration), at_ms)
-    state.queues.pop((node.children[0], instance.iteration), None)
+    body = (node.children[0], instance.iteration)
+    state.queues.pop(body, None)
+    state.orders.pop(body, None)
     instance.phase = "handling"
     instance.branch = event.handler + 1
     instance.caught = event.error
@@ -485,66 +500,66 @@ def _compensation_started(state: State, at_ms: int) -> None:
     state.phase = None
     state.ended_at_ms = None
     state.queues.clear()
-    state.queues[ROOT] = _entries_inside(state, ROOT, 0)
+    state.orders.clear()
+    _queue(state, ROOT, state.entries)
     state.agenda[ROOT] = None
 
 
 def _undo_scheduled(state: State, event: ev.UndoScheduled, at_ms: int) -> None:
     instance = _of(state, event)
-    _leave_queues(state, instance)
     instance.compensation = "running"
     instance.undo_input = event.input
     instance.undo_snapshot = event.snapshot
+    due_ms = max(at_ms, event.not_before_ms or 0)
     if instance.undo is None:
-        instance.undo = Track(since_ms=at_ms)
+        instance.undo = Track(since_ms=due_ms)
+    instance.undo.since_ms = due_ms
     node = state.program.nodes[instance.node]
     for region in state.regions_around(node, instance.iteration):
         state.undoing[region] = state.undoing.get(region, 0) + 1
-    _due(state, instance.key, instance.undo, max(at_ms, event.not_before_ms or 0), at_ms, undo=True)
+    _due(state, instance.key, instance.undo, due_ms, at_ms, undo=True)
 
 
 def _undo_settled(state: State, instance: Instance, status: Any) -> None:
-    if instance.compensation == "running":
-        node = state.program.nodes[instance.node]
-        for region in state.regions_around(node, instance.iteration):
-            state.undoing[region] -= 1
+    was, instance.compensation = instance.compensation, status
+    if was == "running":
         _rest(state, instance.key, instance.track(undo=True), undo=True)
-    else:
-        _leave_queues(state, instance)
-    instance.compensation = status
     for region in state.regions_around(state.program.nodes[instance.node], instance.iteration):
+        if was == "running":
+            state.undoing[region] -= 1
+        _count_failures(state, region, was, status)
+        if region in state.orders:
+            state.orders[region].settled(instance.key)
         if region in state.queues:
             state.agenda[region] = None
 
 
-def _leave_queues(state: State, instance: Instance) -> None:
-    key = instance.key
-    for region in state.regions_around(state.program.nodes[instance.node], instance.iteration):
-        queue = state.queues.get(region)
-        if not queue:
-            continue
-        if queue[-1] == key:
-            queue.pop()
-        elif key in queue:
-            queue.remove(key)
+def _count_failures(state: State, region: Key, was: str, now: str) -> None:
+    change = (now == "failed") - (was == "failed")
+    if change:
+        state.undo_failures[region] = state.undo_failures.get(region, 0) + change
 
 
 def _compensation_failed(state: State, at_ms: int) -> None:
-    for key in state.queues.get(ROOT, ()):
-        state.instances[key].compensation = "armed"
+    for _, key in state.queues.get(ROOT, ()):
+        instance = state.instances[key]
+        if instance.compensation == "pending":
+            instance.compensation = "armed"
     state.queues.clear()
+    state.orders.clear()
     _end(state, "compensation_failed", at_ms)
 
 
 def _entry_rearmed(state: State, instance: Instance) -> None:
     instance.compensation = "pending"
+    for region in state.regions_around(state.program.nodes[instance.node], instance.iteration):
+        _count_failures(state, region, "failed", "pending")
     instance.undo_error = None
     if instance.undo is not None:
         instance.undo.counted = 0
         instance.undo.lost = 0
-    queue = state.queues.setdefault(ROOT, [])
-    queue.append(instance.key)
-    queue.sort(key=lambda key: state.instances[key].settled_at)
+    heappush(state.queues.setdefault(ROOT, []), (-instance.settled_at, instance.key))
+    state.orders.pop(ROOT, None)
 
 
 def is_settled(instance: Instance | None) -> bool:

@@ -33,9 +33,10 @@ def halted_around(j: Judgement, key: Key) -> Key | None:
 def fail(j: Judgement, key: Key, failure: Failure, settled: Settled = "failed", silent_until_ms: int | None = None) -> None:
     """Settle a step as failed or unknown, and let the failure act (rules 11 and 24)."""
     node = j.state.node(key)
+    beside = _failed_beside(j, node, key[1])
     if key != ROOT:
         j.emit(ev.StepFailed(node.name, key[1], settled, failure, silent_until_ms))
-    if halted_around(j, key) is not None:
+    if halted_around(j, key) is not None or (beside and node.region == node.index):
         j.emit(ev.FailureSuppressed(failure))
         return
     region = (node.region, key[1][: j.program.nodes[node.region].depth])
@@ -44,6 +45,13 @@ def fail(j: Judgement, key: Key, failure: Failure, settled: Settled = "failed", 
     elif region != key:
         j.emit(ev.RegionHalted(j.program.nodes[node.region].name, region[1], failure))
         _stop_leaves(j, region)
+
+
+def _failed_beside(j: Judgement, node: Node, iteration: Iteration) -> bool:
+    """Whether another branch of the parallel around has failed before."""
+    if node.parent < 0 or j.program.nodes[node.parent].kind is not Kind.PARALLEL:
+        return False
+    return j.state.instances[(node.parent, iteration)].caught is not None
 
 
 def _abort_or_suspend(j: Judgement, failure: Failure) -> None:
@@ -63,14 +71,7 @@ def abort(j: Judgement, cause: str, failure: Failure) -> None:
 def _stop_leaves(j: Judgement, region: Key) -> None:
     """Rule 12, for every leaf that lives inside, in definition order."""
     state = j.state
-    scope, iteration = region
-    inside = [
-        key
-        for key in state.live
-        if state.node(key).is_leaf
-        and (region == ROOT or (j.program.inside(key[0], scope) and key[1][: len(iteration)] == iteration))
-    ]
-    for key in sorted(inside):
+    for key in sorted(key for key in state.live_in(region) if state.node(key).is_leaf):
         _stop_leaf(j, state.node(key), state.instances[key])
 
 
@@ -125,7 +126,10 @@ def region_moved(j: Judgement, region: Key) -> None:
     if parent.kind is Kind.TRY:
         _part_drained(j, parent, state.instances[(parent.index, region[1])], node)
     elif state.instances[region].forward not in SETTLED:
-        j.emit(ev.StepFailed(node.name, region[1], "failed", state.halted[region]))
+        cause = state.halted[region]
+        if _failed_beside(j, node, region[1]):
+            j.emit(ev.FailureSuppressed(cause))
+        j.emit(ev.StepFailed(node.name, region[1], "failed", cause))
 
 
 def _root_drained(j: Judgement) -> None:
@@ -160,9 +164,15 @@ def _part_drained(j: Judgement, node: Node, instance: Instance, part: Node) -> N
 
 
 def handle(j: Judgement, node: Node, instance: Instance, error: Failure) -> None:
-    """Go on in the first handler that takes the error; without one it travels outward."""
+    """Go on in the first handler that takes the error; without one it travels outward.
+
+    Once an undo inside has failed, nothing catches the error any more.
+    """
     step = node.step
     assert isinstance(step, Try)
+    if j.state.undo_failures.get((node.children[0], instance.iteration), 0):
+        leave(j, node, instance, error)
+        return
     for number, handler in enumerate(step.handlers):
         if not handler.errors or error.code in handler.errors or error.outcome in handler.errors:
             j.emit(ev.HandlerTaken(node.name, instance.iteration, number, error))

@@ -6,6 +6,7 @@ twice changes nothing.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from makegood.core import events as ev
@@ -139,8 +140,10 @@ def _schedule_call(j: Judgement, node: Node, iteration: Iteration) -> None:
         body: Any = ev.Reference(("input",))
     else:
         body = j.evaluate(formula, iteration)
-        if formula.path is not None:
+        if formula.path is not None and formula.path[0] != "execution":
             body = ev.Reference(formula.path)
+        else:
+            j.weigh(body)
     j.emit(ev.StepScheduled(node.name, iteration, body, entry))
 
 
@@ -204,7 +207,9 @@ def _start_signal(j: Judgement, node: Node, iteration: Iteration) -> None:
 def _set(j: Judgement, node: Node, iteration: Iteration) -> None:
     formula = node.value
     assert formula is not None
-    j.emit(ev.StepSucceeded(node.name, iteration, j.evaluate(formula, iteration)))
+    value = j.evaluate(formula, iteration)
+    j.weigh(value)
+    j.emit(ev.StepSucceeded(node.name, iteration, value))
 
 
 def _fail_step(j: Judgement, node: Node, iteration: Iteration) -> None:
@@ -212,7 +217,9 @@ def _fail_step(j: Judgement, node: Node, iteration: Iteration) -> None:
     assert isinstance(step, Fail)
     assert node.value is not None
     said = j.evaluate(node.value, iteration)
-    message = said["message"] if isinstance(said["message"], str) else str(said["message"] or "")
+    message: Any = said["message"]
+    if not isinstance(message, str):
+        message = "" if message is None else json.dumps(message, ensure_ascii=False)
     failure = Failure(step.error, message, said["details"], "rejected", node.name, iteration)
     fail(j, (node.index, iteration), failure)
 
@@ -263,12 +270,12 @@ def _enter_parallel(j: Judgement, node: Node, instance: Instance) -> None:
     begun = _branches_begun(j, node, instance)
     at_once = step.max_concurrency or len(node.children)
     while begun < len(node.children) and begun - instance.done < at_once:
-        if j.starts >= j.settings.limits.starts_per_record:
+        if j.full:
             j.state.agenda[instance.key] = None
             return
         start(j, j.program.nodes[node.children[begun]], instance.iteration)
         begun += 1
-        if instance.forward != "running" or node_halted(j, node, instance.iteration):
+        if node_halted(j, node, instance.iteration):
             return
 
 
@@ -302,7 +309,7 @@ def _enter_foreach(j: Judgement, node: Node, instance: Instance) -> None:
     body = j.program.nodes[node.children[0]]
     _begin_iteration(j, body, instance)
     while instance.started < total and instance.started - instance.done < step.max_concurrency:
-        if j.starts >= j.settings.limits.starts_per_record:
+        if j.full:
             j.state.agenda[instance.key] = None
             return
         j.emit(ev.IterationStarted(node.name, instance.iteration, instance.started))

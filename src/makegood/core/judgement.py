@@ -62,6 +62,7 @@ class Judgement:
     settings: Settings
     events: list[Event] = field(default_factory=list)
     starts: int = 0
+    weight: int = 0
     draws: int = 0
 
     @property
@@ -78,6 +79,17 @@ class Judgement:
         """Decide: record the event and apply it."""
         self.events.append(event)
         evolve(self.state, event, self.moment.now_ms)
+
+    @property
+    def full(self) -> bool:
+        """Whether the record has no room for another start."""
+        limits = self.settings.limits
+        return self.starts >= limits.starts_per_record or self.weight >= limits.record_bytes
+
+    def weigh(self, value: Any) -> None:
+        """Count a value towards the record's size, roughly. A record's first start alone is not weighed."""
+        if self.starts > 1:
+            self.weight += _weight(value, self.settings.limits.record_bytes)
 
     def random(self) -> float:
         """A number in [0, 1) that follows from the moment's seed."""
@@ -106,6 +118,23 @@ def expression_failure(error: MakegoodError, node: Node | None = None, iteration
     """The failure of a step whose expression has no value (rule 5)."""
     step = None if node is None else node.name
     return Failure(error.code, str(error), None, "failed", step, iteration)
+
+
+def _weight(value: Any, enough: int) -> int:
+    """The size of a value as JSON, roughly; not counted further than `enough`."""
+    found = 0
+    open_ = [value]
+    while open_ and found < enough:
+        each = open_.pop()
+        found += 8
+        if isinstance(each, str):
+            found += len(each)
+        elif isinstance(each, dict):
+            open_.extend(each)
+            open_.extend(each.values())
+        elif isinstance(each, list):
+            open_.extend(each)
+    return found
 
 
 def key_of(node: Node, iteration: Iteration) -> Key:

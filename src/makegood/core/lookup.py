@@ -71,8 +71,14 @@ def _value(state: State, target: int, loops: tuple[int, ...], iteration: Iterati
         return MISSING
     if state.program.nodes[loop.node].kind is Kind.REPEAT:
         return _value(state, target, loops, (*iteration, loop.started - 1)) if loop.started else MISSING
+    settled = loop.forward == "succeeded"
+    if settled and (target, iteration) in state.lists:
+        return state.lists[(target, iteration)]
     found = [_value(state, target, loops, (*iteration, number)) for number in range(loop.started)]
-    return [None if value is MISSING else value for value in found]
+    values = [None if value is MISSING else value for value in found]
+    if settled:
+        state.lists[(target, iteration)] = values
+    return values
 
 
 _HAS_VALUE = frozenset({"succeeded", "skipped"})

@@ -12,7 +12,7 @@ from makegood.core.inputs import Cancel, Compensate, Resolve, Resume, Retry, Sus
 from makegood.core.judgement import Judgement
 from makegood.core.program import Kind
 from makegood.core.signals import hand_out
-from makegood.core.state import State
+from makegood.core.state import ROOT, State
 from makegood.errors import NotFound, Refused, nearest
 
 
@@ -25,7 +25,7 @@ def cancel(j: Judgement, news: Cancel) -> None:
         raise _refused(state, "cancelled: it has passed its point of no return", code="pivoted")
     if pivot_open(state):
         raise _refused(state, "cancelled while its pivot is under way", code="pivot_open")
-    if state.status == "compensating" or state.phase == "halting":
+    if state.status == "compensating" or ROOT in state.halted:
         return
     if state.status == "suspended":
         j.emit(ev.ExecutionResumed(by=news.by, note="cancelled while suspended"))

@@ -53,7 +53,7 @@ def newly_outstanding(state: State) -> list[Command]:
     state.touched = []
     moves = _moves(state)
     commands: list[Command] = [GoOn()] if state.more and moves else []
-    for key, undo in touched:
+    for key, undo in dict.fromkeys(touched):
         if (key, undo) in state.open:
             commands.append(Send(key, undo, state.instances[key].track(undo).attempts))
         elif moves and (key, undo) in state.ready:
@@ -64,11 +64,13 @@ def newly_outstanding(state: State) -> list[Command]:
 def ripen(state: State, now_ms: int) -> None:
     """Requests whose moment has come want to be made now. A hint: `due_ms` in the state says it."""
     for wish in state.timers.due(now_ms):
-        if isinstance(wish, tuple) and wish[0] == "due":
-            _, key, undo = wish
-            state.timers.clear(wish)
-            state.ready[(key, undo)] = None
-            state.touched.append((key, undo))
+        match wish:
+            case ("due", key, undo):
+                state.timers.clear(wish)
+                state.ready[(key, undo)] = None
+                state.touched.append((key, undo))
+            case _:
+                pass
 
 
 def next_moment_ms(state: State) -> int | None:

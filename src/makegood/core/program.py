@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 from typing import Any
 
 from makegood.core.formula import Formula, compile_formula
@@ -146,6 +145,7 @@ class Program:
     nodes: list[Node] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
     output: Formula | None = None
+    signals: frozenset[str] = frozenset()
 
     def node(self, name: str) -> Node:
         """The node of that name."""
@@ -200,6 +200,8 @@ class _Compiler:
         for node in self.program.nodes:
             if node.step is not None:
                 self._formulas(node, node.step)
+        steps = [node.step for node in self.program.nodes]
+        self.program.signals = frozenset(step.signal for step in steps if isinstance(step, SignalStep))
         if self.definition.output is not None:
             self.program.output = self._formula(0, self.definition.output.tree)
 

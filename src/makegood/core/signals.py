@@ -6,7 +6,6 @@ from makegood.core import events as ev
 from makegood.core.inputs import Signal
 from makegood.core.judgement import Judgement
 from makegood.errors import InputError, Refused, nearest
-from makegood.model import SignalStep
 
 
 def signal(j: Judgement, news: Signal) -> None:
@@ -19,13 +18,13 @@ def signal(j: Judgement, news: Signal) -> None:
     state = j.state
     if state.ended:
         raise Refused(f"execution {state.execution_id} has ended {state.status}; it takes no signals", status=state.status)
-    known = {node.step.signal for node in j.program.nodes if isinstance(node.step, SignalStep)}
+    known = j.program.signals
     if news.name not in known:
         raise InputError(
             f"no step of workflow {state.workflow!r} waits for a signal {news.name!r}.{nearest(news.name, known)}"
         )
     limit = j.settings.limits.signals_waiting
-    if sum(len(queue) for queue in state.mailbox.values()) >= limit:
+    if state.kept >= limit:
         raise Refused(f"{limit} signals wait already; no more are kept", code="too_many_signals", status=state.status)
     j.emit(ev.SignalReceived(news.name, news.payload))
     if state.status == "running":

@@ -10,11 +10,15 @@ one of them twice changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from heapq import heappop
+from typing import TYPE_CHECKING, Any, Literal
 
 from makegood.core.events import Failure, Iteration
 from makegood.core.program import Node, Program
 from makegood.core.timers import Timers
+
+if TYPE_CHECKING:
+    from makegood.core.order import SideBySide
 
 Key = tuple[int, Iteration]
 """A step instance, or a region of it: the node's index and the iteration."""
@@ -68,7 +72,6 @@ class Instance:
 
     Attributes:
         settled_at: Its place in the order of settling, from 1; 0 while unsettled.
-        began_at: How many steps had settled when it began.
         started: Inner iterations, rounds or branches begun.
         done: Inner iterations or branches that have settled.
         branch: Which branch was taken, or which part of a try runs: 0 body, 1.. handlers.
@@ -91,7 +94,6 @@ class Instance:
     output: Any = None
     error: Failure | None = None
     settled_at: int = 0
-    began_at: int = 0
     started: int = 0
     done: int = 0
     branch: int | None = None
@@ -133,15 +135,22 @@ class State:
 
     Attributes:
         live: Steps that have begun and not settled.
+        inside: The same for each region but the root.
         leaves: For each region, how many leaves inside it live.
         undoing: For each region, how many undos inside it are under way.
         halted: Regions that a failure or an abort has stopped, with the cause.
         ready: Calls and undos that want to be sent now.
         open: Calls and undos whose request is under way.
         touched: What joined `ready` or `open` since the engine last looked.
-        entries: Steps with an active entry, in the order of settling.
-        queues: For each region that is being undone, what is left, next one last.
+        entries: Steps with an entry, in the order of settling.
+        scoped: The same for each region but the root.
+        undo_failures: For each region, how many entries inside it have failed.
+        queues: For each region that is being undone, the pending entries as a heap, last to settle
+            first. One that is pending no more stays there until it comes up (`next_entry`).
+        orders: For each region that is undone side by side, what is free; derived when asked for.
         mailbox: Signals that nobody took yet, by name.
+        kept: How many signals that is.
+        lists: Outputs of a step inside a foreach that has succeeded, derived when asked for.
         waiting: Steps that wait for a signal, by name, oldest first.
         events: Events folded so far.
         records: Records folded so far.
@@ -174,6 +183,7 @@ class State:
     more: bool = False
     instances: dict[Key, Instance] = field(default_factory=dict)
     live: dict[Key, None] = field(default_factory=dict)
+    inside: dict[Key, dict[Key, None]] = field(default_factory=dict)
     leaves: dict[Key, int] = field(default_factory=dict)
     undoing: dict[Key, int] = field(default_factory=dict)
     halted: dict[Key, Failure] = field(default_factory=dict)
@@ -182,9 +192,14 @@ class State:
     open: dict[tuple[Key, bool], None] = field(default_factory=dict)
     touched: list[tuple[Key, bool]] = field(default_factory=list)
     entries: list[Key] = field(default_factory=list)
-    queues: dict[Key, list[Key]] = field(default_factory=dict)
+    scoped: dict[Key, list[Key]] = field(default_factory=dict)
+    undo_failures: dict[Key, int] = field(default_factory=dict)
+    queues: dict[Key, list[tuple[int, Key]]] = field(default_factory=dict)
+    orders: dict[Key, SideBySide] = field(default_factory=dict)
+    lists: dict[Key, list[Any]] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
     mailbox: dict[str, list[Any]] = field(default_factory=dict)
+    kept: int = 0
     waiting: dict[str, list[Key]] = field(default_factory=dict)
     settled: int = 0
     events: int = 0
@@ -212,6 +227,20 @@ class State:
             index = region.outer
         return regions
 
+    def live_in(self, region: Key) -> dict[Key, None]:
+        """The steps of a region that have begun and not settled."""
+        return self.live if region == ROOT else self.inside.get(region, _NOTHING)
+
+    def next_entry(self, region: Key) -> Key | None:
+        """The pending entry of a region that was the last to settle."""
+        queue = self.queues[region]
+        while queue:
+            key = queue[0][1]
+            if self.instances[key].compensation == "pending":
+                return key
+            heappop(queue)
+        return None
+
     def is_halted(self, node: Node, iteration: Iteration) -> bool:
         """Whether an abort or failure has stopped a region at or around the node."""
         if not self.halted:
@@ -229,10 +258,15 @@ class State:
 
     def _known(self) -> dict[str, Any]:
         known = {name: getattr(self, name) for name in State.__slots__ if name not in _HINTS}
+        known["queues"] = {
+            region: {key for _, key in queue if self.instances[key].compensation == "pending"}
+            for region, queue in self.queues.items()
+        }
         moments = self.timers.items()
-        known["timers"] = {key: at for key, at in moments.items() if not (isinstance(key, tuple) and key[0] == "due")}
+        known["timers"] = {key: at for key, at in moments.items() if key[0] != "due"}
         return known
 
 
 _ONLY_ROOT: list[Key] = [ROOT]
-_HINTS = frozenset({"program", "agenda", "touched", "ready", "more"})
+_NOTHING: dict[Key, None] = {}
+_HINTS = frozenset({"program", "agenda", "touched", "ready", "more", "orders", "lists"})

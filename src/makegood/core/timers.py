@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from heapq import heappop, heappush
+from typing import Literal
+
+_Key = tuple[int, tuple[int, ...]]
+Wish = tuple[Literal["timeout"]] | tuple[Literal["wait"], _Key] | tuple[Literal["until", "due"], _Key, bool]
+"""What a moment is for: the execution's timeout; a wait or signal; an attempt, forward or undo."""
 
 
 class Timers:
@@ -15,21 +19,21 @@ class Timers:
     __slots__ = ("_at", "_heap", "_set")
 
     def __init__(self) -> None:
-        self._at: dict[Hashable, tuple[int, int]] = {}
-        self._heap: list[tuple[int, int, Hashable]] = []
+        self._at: dict[Wish, tuple[int, int]] = {}
+        self._heap: list[tuple[int, int, Wish]] = []
         self._set = 0
 
-    def set(self, key: Hashable, at_ms: int) -> None:
+    def set(self, key: Wish, at_ms: int) -> None:
         """Want to be looked at, at that moment; an earlier wish of the same key is forgotten."""
         self._set += 1
         self._at[key] = (at_ms, self._set)
         heappush(self._heap, (at_ms, self._set, key))
 
-    def clear(self, key: Hashable) -> None:
+    def clear(self, key: Wish) -> None:
         """Forget the key, if it is there."""
         self._at.pop(key, None)
 
-    def __contains__(self, key: Hashable) -> bool:
+    def __contains__(self, key: Wish) -> bool:
         return key in self._at
 
     def next_ms(self) -> int | None:
@@ -42,15 +46,15 @@ class Timers:
             heappop(heap)
         return None
 
-    def due(self, now_ms: int) -> list[Hashable]:
+    def due(self, now_ms: int) -> list[Wish]:
         """The keys whose moment has come, in order, left in place."""
-        found: list[tuple[int, int, Hashable]] = []
+        found: list[tuple[int, int, Wish]] = []
         while (at_ms := self.next_ms()) is not None and at_ms <= now_ms:
             found.append(heappop(self._heap))
         for entry in found:
             heappush(self._heap, entry)
         return [key for _, _, key in found]
 
-    def items(self) -> dict[Hashable, int]:
+    def items(self) -> dict[Wish, int]:
         """What is set, by key."""
         return {key: at_ms for key, (at_ms, _) in self._at.items()}

@@ -6,9 +6,10 @@ from typing import Any
 
 from makegood.core import events as ev
 from makegood.core.events import Failure
-from makegood.core.failing import halted_around, handle, leave, region_moved
+from makegood.core.failing import halted_around, handle, region_moved
 from makegood.core.judgement import Judgement, expression_failure
 from makegood.core.lookup import failure_facts
+from makegood.core.order import SideBySide
 from makegood.core.program import Kind, Node, Undo
 from makegood.core.state import ROOT, Instance, Key, State
 from makegood.expression import ExpressionError
@@ -25,16 +26,17 @@ def proceed(j: Judgement, region: Key) -> None:
         if outer is not None and outer != region:
             region_moved(j, outer)
             return
-    queue = state.queues.get(region)
-    if queue is None:
+    if region not in state.queues:
         return
-    if not _stopped_by_failure(j, region):
-        if j.program.definition.compensation_order == "structured":
-            _begin_side_by_side(j, region, queue)
-        else:
-            while queue and not state.undoing.get(region, 0) and not _stopped_by_failure(j, region):
-                _begin(j, state.instances[queue[-1]])
-    if state.undoing.get(region, 0) == 0 and (not queue or _stopped_by_failure(j, region)):
+    while not _stopped_by_failure(j, region):
+        if j.full:
+            state.agenda[region] = None
+            return
+        key = _next(j, region)
+        if key is None:
+            break
+        _begin(j, state.instances[key])
+    if state.undoing.get(region, 0) == 0:
         _finish(j, region)
 
 
@@ -42,55 +44,35 @@ def _stopped_by_failure(j: Judgement, region: Key) -> bool:
     """Rule 17, `halt`: after one failed entry the rest stays armed."""
     if j.program.definition.on_compensation_failure != "halt":
         return False
-    return _any_failed(j.state, region)
-
-
-def _any_failed(state: State, region: Key) -> bool:
-    scope, iteration = region
-    return any(
-        state.instances[key].compensation == "failed"
-        and state.program.inside(key[0], scope)
-        and key[1][: len(iteration)] == iteration
-        for key in state.entries
-    )
+    return j.state.undo_failures.get(region, 0) > 0
 
 
 # --- order -------------------------------------------------------------------------------------
 
 
-def _begin_side_by_side(j: Judgement, region: Key, queue: list[Key]) -> None:
-    """`structured`: an entry waits for every later one, save those in another branch of one parallel."""
+def _next(j: Judgement, region: Key) -> Key | None:
+    """The entry whose turn it is (rule 8), or None while it has to wait for others."""
     state = j.state
-    for key in _free_entries(state, region, queue):
-        if state.undoing.get(region, 0) >= UNDO_AT_ONCE_MAX:
-            return
-        _begin(j, state.instances[key])
+    under_way = state.undoing.get(region, 0)
+    if j.program.definition.compensation_order != "structured":
+        return None if under_way else state.next_entry(region)
+    if under_way >= UNDO_AT_ONCE_MAX:
+        return None
+    if region not in state.orders:
+        state.orders[region] = _side_by_side(state, region)
+    return state.orders[region].next()
 
 
-def _free_entries(state: State, region: Key, queue: list[Key]) -> list[Key]:
-    """The entries that nothing later holds back, latest first.
+def _side_by_side(state: State, region: Key) -> SideBySide:
+    keys = state.entries if region == ROOT else state.scoped.get(region, [])
+    entries = [state.instances[key] for key in keys if state.instances[key].compensation in _TO_UNDO]
+    return SideBySide(
+        (each.key, each.settled_at, _branches_around(state, each.key), each.compensation == "running")
+        for each in entries
+    )
 
-    Counting does it: of the entries later than one, those in another branch of a parallel around it
-    are the members of that parallel less the members of its own branch. If they are all, it is free.
-    """
-    later = 0
-    members: dict[tuple[Key, int], int] = {}
-    totals: dict[Key, int] = {}
-    running = [key for key in state.entries if state.instances[key].compensation == "running"]
-    waiting = sorted([*running, *queue], key=lambda key: -state.instances[key].settled_at)
-    free: list[Key] = []
-    for key in waiting:
-        path = _branches_around(state, key)
-        beside = sum(totals.get(around, 0) - members.get((around, branch), 0) for around, branch in path)
-        if beside == later and state.instances[key].compensation != "running":
-            free.append(key)
-        later += 1
-        if not path:
-            break
-        for around, branch in path:
-            totals[around] = totals.get(around, 0) + 1
-            members[(around, branch)] = members.get((around, branch), 0) + 1
-    return free
+
+_TO_UNDO = frozenset({"pending", "running"})
 
 
 def _branches_around(state: State, key: Key) -> list[tuple[Key, int]]:
@@ -127,6 +109,7 @@ def _begin(j: Judgement, instance: Instance) -> None:
             return
     silent = None if instance.call is None else instance.call.silent_until_ms
     not_before = silent if silent is not None and silent > j.now_ms else None
+    j.weigh(body)
     j.emit(ev.UndoScheduled(node.name, instance.iteration, body, undo.input is None, not_before))
 
 
@@ -201,10 +184,7 @@ def _scope_undone(j: Judgement, region: Key) -> None:
     if instance.phase != "undoing":
         return
     error = j.state.halted[region]
-    if _any_failed(j.state, region):
-        leave(j, node, instance, error)
-    else:
-        handle(j, node, instance, error)
+    handle(j, node, instance, error)
 
 
 def entry_nodes(state: State) -> list[tuple[Node, Instance]]:

@@ -23,6 +23,8 @@ CLAIM_MAX = 500
 INBOX_S = 0.25
 """How often the inbox is looked at."""
 LOAD_PAGE = 1_000
+OTHERS_DUE_MS = 250
+"""How often an engine with `only` looks whether what is due is its own."""
 LEFT_FOR_MS = 5_000
 """How long an execution is left alone whose services are not all here."""
 
@@ -122,6 +124,9 @@ class Intake:
             self._next_ms = None
             return
         self._next_ms = await self._store.next_wake_ms()
+        if self._only is not None and self._next_ms is not None:
+            # The next one due may be another's, which stays due for as long as this engine runs.
+            self._next_ms = max(self._next_ms, self._clock.now_ms() + OTHERS_DUE_MS)
 
     async def _take(self, stored: Stored) -> Live | None:
         """Load an execution and resume it; one that cannot be understood or served is left alone."""
@@ -202,7 +207,8 @@ class Intake:
             try:
                 rows = await self._store.inbox(limit=100)
                 for row in rows:
-                    await self._handle(row)
+                    if self._only is None or row.execution_id in self._only:
+                        await self._handle(row)
             except MakegoodError as error:
                 log.warning(names.REQUEST_DROPPED, error=str(error))
             await asyncio.sleep(INBOX_S)

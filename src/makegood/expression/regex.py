@@ -49,6 +49,8 @@ def compiled(pattern: str) -> Any:
     options = re2.Options()
     options.max_mem = _MEMORY_BYTES
     options.log_errors = False
+    # Only whether it matches is asked; finding the groups would be a second, slower pass.
+    options.never_capture = True
     try:
         found = re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError) as error:

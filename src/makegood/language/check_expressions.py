@@ -107,7 +107,7 @@ class _Checker:
                 for nth, case in enumerate(step.cases):
                     self.condition(case.when, f"{at}/switch/{nth}/when", names, reader)
             case Foreach():
-                self.mapping(step.items, f"{at}/foreach", names, reader)
+                self._items(step.items, f"{at}/foreach", names, reader)
             case Wait():
                 self.mapping(step.until, f"{at}/wait/until", names, reader)
             case SetStep():
@@ -117,6 +117,15 @@ class _Checker:
                 self.mapping(step.details, f"{at}/fail/details", names, reader)
             case _:
                 pass
+
+    def _items(self, items: Any, pointer: str, names: tuple[str, ...], reader: Reader) -> None:
+        """A list, or one expression that gives one: several would be joined as text."""
+        if self.mapping(items, pointer, names, reader) and isinstance(items, str):
+            try:
+                compile_expression(items[2:-1], names=names)
+            except ExpressionSyntaxError:
+                message = f"{reader.what}: `foreach` takes one ${{...}} that gives a list; several give a text."
+                self._problems.error("not_a_list", message, pointer)
 
     def _round(self, step: Repeat, names: tuple[str, ...], reader: Reader) -> None:
         if step.until is not None:
@@ -191,8 +200,9 @@ class _Checker:
             return
         self._problems.error("invalid_expression", f"{reader.what}: {error.message}", pointer, offset=error.offset)
 
-    def mapping(self, tree: Any, pointer: str, names: tuple[str, ...], reader: Reader, *, impure: bool = False) -> None:
-        """A tree whose texts may hold `${...}`."""
+    def mapping(self, tree: Any, pointer: str, names: tuple[str, ...], reader: Reader, *, impure: bool = False) -> bool:
+        """A tree whose texts may hold `${...}`. Answers whether all of them compile."""
+        sound = True
         for text, way in _texts(tree):
             try:
                 compiled = compile_template(text, names=names, impure=impure)
@@ -200,8 +210,10 @@ class _Checker:
                 message = f"{reader.what}: {error.message}"
                 at = pointed(pointer, *way)
                 self._problems.error("invalid_expression", message, at, offset=error.offset)
+                sound = False
                 continue
             self._read(compiled.references, reader, pointer, way)
+        return sound
 
     def _read(self, references: tuple[Reference, ...], reader: Reader, pointer: str, way: list[str | int]) -> None:
         """What one text reads. A pointer into it is made only for a problem: keys may be very long."""

@@ -83,9 +83,7 @@ class _Checker:
             if isinstance(step, Call):
                 found = step if step.pivot else None
             else:
-                found = None
-                for part in parts(step):
-                    found = self.first(part.steps) or found
+                found = self.first(tuple(inner for part in parts(step) for inner in part.steps))
             self._first[step.id] = found
         return self._first[step.id]
 
@@ -100,14 +98,11 @@ class _Checker:
     def _step(self, step: Step, pivot: Call | None, where: str) -> None:
         if pivot is not None:
             self._fits(step, pivot, where)
-        before = pivot
         for part in parts(step):
             if part.beside:
                 self._branches(part, pivot, where)
             else:
-                self.sequence(part.steps, before, where)
-            if part.rank == 0 and isinstance(step, Try) and before is None:
-                before = self.first(part.steps)
+                self.sequence(part.steps, pivot, where)
 
     def _branches(self, part: Part, pivot: Call | None, where: str) -> None:
         """Each branch stands beside the pivots of the others."""

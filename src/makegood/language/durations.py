@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
-from decimal import Decimal
 
 DURATION_MS_MAX = 100 * 365 * 24 * 3_600_000
 """A hundred years: beyond it a sum with a date would overflow somewhere."""
@@ -33,7 +33,7 @@ def parse_duration_ms(value: object) -> int:
         raise ValueError(f"must not be negative; {_FORMS}")
     if exact > DURATION_MS_MAX:
         raise ValueError("must not be longer than 36500d")
-    return max(int(exact.to_integral_value()), 1) if exact else 0
+    return max(round(exact), 1) if exact else 0
 
 
 def duration_text(value: timedelta) -> str:
@@ -44,28 +44,28 @@ def duration_text(value: timedelta) -> str:
     return f"{milliseconds}ms"
 
 
-def _exact_ms(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"must be a duration; {_FORMS}")  # noqa: TRY004 one kind of error for the caller
+def _exact_ms(value: object) -> float:
+    # A double is exact to the millisecond far beyond the longest duration.
     if isinstance(value, str):
         return _text_ms(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a duration; {_FORMS}")  # noqa: TRY004 one kind of error for the caller
     if isinstance(value, int) and abs(value) > DURATION_MS_MAX:
-        return Decimal(DURATION_MS_MAX + 1 if value > 0 else -1)
-    exact = Decimal(str(value))
-    if not exact.is_finite():
-        raise ValueError(f"must be a finite number; {_FORMS}")
-    return exact * 1_000
+        return math.inf if value > 0 else -math.inf
+    if math.isnan(value):
+        raise ValueError(f"must be a number; {_FORMS}")
+    return float(value) * 1_000
 
 
-def _text_ms(text: str) -> Decimal:
+def _text_ms(text: str) -> float:
     short = _SHORT.fullmatch(text)
     if short:
-        return Decimal(short[1]) * _UNIT_MS[short[2]]
+        return float(short[1]) * _UNIT_MS[short[2]]
     iso = _ISO.fullmatch(text)
     if iso and any(iso.groups()):
-        return sum((Decimal(part) * ms for part, ms in zip(iso.groups(), _ISO_MS, strict=True) if part), Decimal(0))
+        return sum(float(part) * ms for part, ms in zip(iso.groups(), _ISO_MS, strict=True) if part)
     if text.startswith("-"):
-        return Decimal(-1)
+        return -1.0
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise ValueError(f"has no unit: write {text[:20]}s, or the number without quotes")
     if re.fullmatch(r"(?:[0-9.]+(?:ms|s|m|h|d))+", text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import NoReturn
 
@@ -41,12 +42,12 @@ class _Copier:
         if self._nodes > most:
             message = f"The definition has more than {most} mappings, lists and values."
             self._stop("too_many_nodes", f"{message} Split it into child workflows.", whole=True)
-        if not isinstance(value, dict | list | tuple):
+        if not isinstance(value, Mapping | list | tuple):
             return self._scalar(value)
         if len(self._way) >= self._limits.json_depth:
             message = f"The definition nests deeper than {self._limits.json_depth} mappings and lists."
             self._stop("too_deep", message, whole=True)
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return {self._key(key): self._inner(key, inner) for key, inner in value.items()}
         return [self._inner(nth, inner) for nth, inner in enumerate(value)]
 
@@ -89,7 +90,8 @@ class _Copier:
         if self._bytes > most:
             message = f"The definition is longer than {most} bytes. Split it into child workflows."
             self._stop("too_large", message, whole=True)
-        return str(value)
+        # A plain string also of a member of an enumeration, whose str() is its name.
+        return str.__str__(value)
 
     def _stop(self, code: str, message: str, *, whole: bool = False) -> NoReturn:
         self._problems.error(code, message, "" if whole else pointed("", *self._way))

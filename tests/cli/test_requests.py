@@ -1,0 +1,235 @@
+"""Looking at executions and acting on them, where no engine is running and where one is."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import Cli, Elsewhere
+from recording_service import Answer, RecordingService
+
+REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
+
+
+@pytest.fixture
+def stuck(cli: Cli, one_undo: str, hotels: tuple[str, str], service: RecordingService) -> str:
+    """An execution whose undo has failed."""
+    service.answers |= {"charge": REFUSED, "cancel": REFUSED}
+    assert cli("run", one_undo, *hotels, "--id", "stuck").code == 4
+    service.answers.pop("cancel")
+    return "stuck"
+
+
+# --- looking ---
+
+
+def test_list_filters_and_pages(cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService) -> None:
+    for name in ("a", "b", "c"):
+        cli("run", trip, *hotels, "--id", name)
+    service.answers["charge"] = REFUSED
+    cli("run", trip, *hotels, "--id", "d")
+
+    first = cli("list", "--limit", "3", "--json").json
+    second = cli("list", "--limit", "3", "--json", "--cursor", first["cursor"]).json
+    filtered = cli("list", "--status", "compensated", "--json").json
+
+    assert [each["id"] for each in first["executions"] + second["executions"]] == ["d", "c", "b", "a"]
+    assert second["cursor"] is None
+    assert [each["id"] for each in filtered["executions"]] == ["d"]
+    assert cli("list", "--workflow", "other", "--json").json["executions"] == []
+
+
+def test_list_is_a_table(cli: Cli, trip: str, hotels: tuple[str, str]) -> None:
+    cli("run", trip, *hotels, "--id", "a")
+
+    lines = cli("list").out.splitlines()
+
+    assert lines[0].split()[:4] == ["ID", "WORKFLOW", "VERSION", "STATUS"]
+    assert lines[1].split()[:4] == ["a", "trip", "1", "completed"]
+
+
+def test_show_tells_steps_compensations_and_what_is_not_undone(
+    cli: Cli, hotels: tuple[str, str], service: RecordingService, tmp_path: Path
+) -> None:
+    (tmp_path / "risky.yaml").write_text(
+        "name: risky\nsteps:\n  - {id: mail, call: hotels.mail}\n"
+        "  - {id: hotel, call: hotels.reserve, compensation: hotels.cancel}\n  - {id: pay, call: hotels.charge}\n"
+    )
+    service.answers["charge"] = REFUSED
+    ran = cli("run", "risky.yaml", *hotels, "--id", "a")
+
+    text = cli("show", "a").out
+
+    assert "warning: " in ran.err
+    assert "status     compensated" in text
+    assert "error      no_money: the card is empty (at pay)" in text
+    assert "hotels.cancel  done  1 attempt" in text
+    assert "not undone, because there is no compensation: mail" in text
+
+
+def test_show_json_is_the_description(cli: Cli, waiting: str) -> None:
+    shown = cli("show", "w", "--json").json
+
+    assert shown["status"] == "running"
+    assert [each["forward"] for each in shown["steps"]] == ["succeeded", "running"]
+
+
+def test_history_is_one_event_a_line(cli: Cli, waiting: str) -> None:
+    events = [json.loads(line) for line in cli("history", "w", "--json").out.splitlines()]
+    lines = cli("history", "w").out.splitlines()
+
+    assert [each["event"] for each in events[:3]] == ["execution_started", "step_scheduled", "attempt_started"]
+    assert [each["position"] for each in events] == sorted(each["position"] for each in events)
+    assert len(lines) == len(events)
+
+
+def test_watch_tells_the_past_and_ends_like_run(cli: Cli, stuck: str) -> None:
+    ran = cli("watch", stuck)
+
+    assert ran.code == 4
+    assert "hotel undo failed: no_money" in ran.err
+
+
+def test_watch_says_that_no_engine_is_running(cli: Cli, waiting: str) -> None:
+    ran = cli("watch", "w")
+
+    assert ran.code == 5
+    assert "no engine is running" in ran.err
+
+
+def test_workflows_and_status_of_a_database(cli: Cli, trip: str, hotels: tuple[str, str]) -> None:
+    assert cli("workflows", "put", trip, "--json").json == {"name": "trip", "version": 1, "new": True}
+    assert cli("workflows", "put", trip).out == "trip version 1 (unchanged)\n"
+    assert cli("workflows", "list", "--json").json == [{"name": "trip", "version": 1, "description": ""}]
+    assert [each["id"] for each in cli("workflows", "show", "trip").json["steps"]] == ["hotel", "pay"]
+    cli("run", trip, *hotels)
+    assert cli("db", "status", "--json").json["executions"] == {"completed": 1}
+
+
+# --- acting where no engine is running ---
+
+
+def test_cancel_is_decided_and_sends_nothing(
+    cli: Cli, waiting: str, hotels: tuple[str, str], service: RecordingService
+) -> None:
+    ran = cli("cancel", "w", "--note", "changed my mind")
+
+    assert ran.code == 0
+    assert "cancel accepted" in ran.out
+    assert "makegood run FILE --id w" in ran.out
+    assert service.methods == ["reserve"]
+    assert cli("run", waiting, *hotels, "--id", "w").code == 3
+    assert cli("show", "w", "--json").json["error"]["message"] == "changed my mind"
+    assert service.methods == ["reserve", "cancel"]
+
+
+def test_cancel_after_the_end_is_refused(cli: Cli, trip: str, hotels: tuple[str, str]) -> None:
+    cli("run", trip, *hotels, "--id", "a")
+
+    ran = cli("cancel", "a")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "execution a is completed and cannot be cancelled" in ran.err
+
+
+def test_retry_tries_the_undo_again(
+    cli: Cli, one_undo: str, stuck: str, hotels: tuple[str, str], service: RecordingService
+) -> None:
+    assert cli("retry", stuck, "--json").json["verdict"] == "accepted"
+
+    assert cli("run", one_undo, *hotels, "--id", stuck).code == 3
+    assert service.methods[-1] == "cancel"
+
+
+def test_resolve_declares_the_undo_done(cli: Cli, stuck: str) -> None:
+    ran = cli("resolve", stuck, "hotel", "--note", "called them")
+
+    assert ran.code == 0
+    assert f"execution {stuck} is compensated" in ran.out
+    assert cli("show", stuck, "--json").json["compensations"][0]["note"] == "called them"
+
+
+def test_suspended_execution_goes_on_after_resume(
+    cli: Cli, waiting: str, hotels: tuple[str, str]
+) -> None:
+    assert "is suspended" in cli("suspend", "w").out
+    cli("signal", "w", "approved", "--payload", '{"by": "Ada"}')
+    assert cli("run", waiting, *hotels, "--id", "w").code == 5
+    assert cli("resume", "w").code == 0
+    assert cli("run", waiting, *hotels, "--id", "w").code == 0
+
+
+def test_failed_execution_is_compensated_after_all(
+    cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService, tmp_path: Path
+) -> None:
+    (tmp_path / trip).write_text((tmp_path / trip).read_text() + "error_handling: fail_fast\n")
+    service.answers["charge"] = REFUSED
+    cli("run", trip, *hotels, "--id", "a")
+
+    assert cli("compensate", "a").code == 0
+    assert cli("run", trip, *hotels, "--id", "a").code == 3
+    assert service.methods[-1] == "cancel"
+
+
+def test_signal_is_kept_for_the_step_that_waits(cli: Cli, waiting: str, hotels: tuple[str, str]) -> None:
+    misspelt = cli("signal", "w", "aproved", "--payload", "{}")
+    unfit = cli("signal", "w", "approved", "--payload", "{}")
+    sent = cli("signal", "w", "approved", "--payload", '{"by": "Ada"}')
+
+    assert (misspelt.code, unfit.code, sent.code) == (2, 2, 0)
+    assert "Did you mean 'approved'?" in misspelt.err
+    assert "does not fit its schema" in unfit.err
+    assert cli("run", waiting, *hotels, "--id", "w").json == {"by": "Ada"}
+
+
+@pytest.mark.parametrize("command", ["show", "history", "watch", "cancel", "suspend", "resume", "retry", "compensate"])
+def test_execution_that_does_not_exist(command: str, cli: Cli, trip: str, hotels: tuple[str, str]) -> None:
+    cli("run", trip, *hotels, "--id", "a")
+
+    ran = cli(command, "b")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is no execution 'b'" in ran.err
+    assert "makegood list" in ran.err
+
+
+# --- acting where an engine is running ---
+
+
+def test_request_reaches_the_engine_that_holds_the_database(
+    cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService, running_elsewhere: type[Elsewhere]
+) -> None:
+    held = service.hold("charge")
+    with running_elsewhere("run", trip, *hotels, "--id", "a", "--json") as engine:
+        service.wait_for("charge")
+
+        assert "engine      process" in cli("db", "status").out
+        assert cli("show", "a", "--json").json["status"] == "running"
+        accepted = cli("cancel", "a")
+        twice = cli("cancel", "a", "--json")
+        refused = cli("resolve", "a", "hotel", "--note", "why")
+        held.set()
+        code, out = engine.end()
+
+    assert (accepted.code, twice.code, refused.code) == (0, 0, 1)
+    assert "cancel accepted: execution a is stopping." in accepted.out
+    assert twice.json["verdict"] == "accepted"
+    assert (code, json.loads(out)["status"]) == (3, "compensated")
+
+
+def test_watch_follows_an_engine_to_the_end(
+    cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService, running_elsewhere: type[Elsewhere]
+) -> None:
+    held = service.hold("charge")
+    with running_elsewhere("run", trip, *hotels, "--id", "a", "--json") as engine:
+        service.wait_for("charge")
+        release = threading.Timer(0.1, held.set)
+        release.start()
+        ran = cli("watch", "a")
+        release.join()
+        engine.end()
+
+    assert ran.code == 0
+    assert "pay succeeded" in ran.err
