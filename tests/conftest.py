@@ -24,10 +24,11 @@ ORDER = (
     "scenarios",
     "app",
     "engine",
+    "examples",
     "cli",
 )
-"""Folders of tests from fast to slow; one that is not named here runs before the last three."""
-LATE = ("app", "engine", "cli")
+"""Folders of tests from fast to slow; one that is not named here runs before the last of them."""
+LATE = ("app", "engine", "examples", "cli")
 
 # No deadline per example: a shared machine stalls for longer than any example takes.
 settings.register_profile("dev", deadline=None, print_blob=True)

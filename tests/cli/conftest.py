@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from recording_service import RecordingService
@@ -121,7 +121,7 @@ class Elsewhere:
         out, _ = self.process.communicate(timeout=30)
         return self.process.returncode, out
 
-    def __enter__(self) -> Elsewhere:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

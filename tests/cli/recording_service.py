@@ -6,7 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 PATIENCE_S = 20.0
 
@@ -100,7 +100,7 @@ class RecordingService:
     def methods(self) -> list[str]:
         return [call[0] for call in self.calls]
 
-    def __enter__(self) -> RecordingService:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conftest import Cli
 
 S = ("--service", "hotels=http://127.0.0.1:9")
@@ -18,12 +19,20 @@ CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "folder as file": (("run", ".", *S), USAGE, (".: this is a folder", "Give the path of a workflow definition")),
     "null in path": (("run", "a\0b", *S), USAGE, ("null character",)),
     "not UTF-8": (("run", "utf16.yaml", *S), USAGE, ("utf16.yaml:1:1: ", "UTF-16", "Save it as UTF-8")),
-    "misspelt key": (("run", "typo.yaml", *S), USAGE, ("typo.yaml:3:", "'compensaton'", "Did you mean 'compensation'?")),
+    "misspelt key": (
+        ("run", "typo.yaml", *S),
+        USAGE,
+        ("typo.yaml:3:", "'compensaton'", "Did you mean 'compensation'?"),
+    ),
     "unknown service": (("run", "trip.yaml"), USAGE, ("trip.yaml:3:", "'hotels'", "--service NAME=URL")),
     "empty file": (("run", "empty.yaml", *S), USAGE, ("empty.yaml:1:1: ",)),
     # --- input ---
     "bad JSON": (("run", "trip.yaml", *S, "--input", '{"a":'), USAGE, ("--input:1:6: this is not JSON",)),
-    "bad JSON in a file": (("run", "trip.yaml", *S, "--input", "@bad.json"), USAGE, ("bad.json:2:3: this is not JSON",)),
+    "bad JSON in a file": (
+        ("run", "trip.yaml", *S, "--input", "@bad.json"),
+        USAGE,
+        ("bad.json:2:3: this is not JSON",),
+    ),
     "no quotes": (("run", "trip.yaml", *S, "--input", "Ada"), USAGE, ("--input:1:1: ", "'\"Ada\"'", "@Ada")),
     "no input file": (("run", "trip.yaml", *S, "--input", "@x.json"), USAGE, ("x.json: ", "No such file")),
     "no file name": (("run", "trip.yaml", *S, "--input", "@"), USAGE, ("names no file", "@input.json")),
@@ -39,7 +48,9 @@ CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "service twice": (("run", "trip.yaml", *S, *S), USAGE, ("--service hotels=", "twice", "Keep one")),
     "service name": (("run", "trip.yaml", "--service", "Ho.tels=http://x"), USAGE, ("'Ho.tels'", "lower-case")),
     "service password": (
-        ("run", "trip.yaml", "--service", "hotels=http://u:secret@x"), USAGE, ("credentials", "env:NAME"),
+        ("run", "trip.yaml", "--service", "hotels=http://u:secret@x"),
+        USAGE,
+        ("credentials", "env:NAME"),
     ),
     "duration": (("run", "trip.yaml", *S, "--timeout", "soon"), USAGE, ("--timeout 'soon'", "30s")),
     "id": (("run", "trip.yaml", *S, "--id", "../x"), USAGE, ("'../x' cannot be an id", "letters")),
@@ -49,15 +60,23 @@ CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     # --- configuration ---
     "no such configuration": (("run", "trip.yaml", "--config", "x.toml"), USAGE, ("x.toml: ", "No such file")),
     "configuration typo": (
-        ("run", "trip.yaml", "--config", "typo.toml"), USAGE, ("typo.toml:2: ", "'conection_string'", "connection_string"),
+        ("run", "trip.yaml", "--config", "typo.toml"),
+        USAGE,
+        ("typo.toml:2: ", "'conection_string'", "connection_string"),
     ),
     "postgres": (
-        ("run", "trip.yaml", *S, "--config", "postgres.toml"), USAGE, ("PostgreSQL is not available", "sqlite"),
+        ("run", "trip.yaml", *S, "--config", "postgres.toml"),
+        USAGE,
+        ("PostgreSQL is not available", "sqlite"),
     ),
     # --- the database ---
     "no folder": (("run", "trip.yaml", *S, "--database", "no/x.db"), STORAGE, ("no folder", "Create it")),
     "folder as database": (("run", "trip.yaml", *S, "--database", "."), STORAGE, ("is a folder", "path of a file")),
-    "no database": (("run", "trip.yaml", *S, "--database", "bad.json"), STORAGE, ("no SQLite database", "another path")),
+    "no database": (
+        ("run", "trip.yaml", *S, "--database", "bad.json"),
+        STORAGE,
+        ("no SQLite database", "another path"),
+    ),
     "empty database": (("run", "trip.yaml", *S, "--database", "empty.yaml"), STORAGE, ("is empty", "delete it")),
     "empty name": (("run", "trip.yaml", *S, "--database", ""), USAGE, ("is empty", "./makegood.db")),
     "no kind": (("run", "trip.yaml", *S, "--database", "mysql://x"), USAGE, ("'mysql'", "sqlite:///")),
@@ -79,7 +98,9 @@ def files(tmp_path: Path, trip: str) -> Path:
     (tmp_path / "strict.yaml").write_text(
         "name: strict\ninput_schema: {type: object}\nsteps: [{id: a, call: hotels.x, read_only: true}]\n"
     )
-    (tmp_path / "bad.json").write_text('{\n  a: "this is not a database either, but it is long enough to be one' + "." * 90)
+    (tmp_path / "bad.json").write_text(
+        '{\n  a: "this is not a database either, but it is long enough to be one' + "." * 90
+    )
     (tmp_path / "typo.toml").write_text('[storage]\nconection_string = "x"\n')
     (tmp_path / "postgres.toml").write_text('[storage]\ntype = "postgres"\nconnection_string = "postgresql://x"\n')
     return tmp_path
@@ -101,9 +122,7 @@ def test_mistake_is_told_with_place_and_remedy(case: str, cli: Cli, files: Path)
     assert not {name for name in new if name.endswith((".svg", ".new")) or name.startswith(".")}
 
 
-def test_stdin_that_is_closed_is_a_mistake(
-    cli: Cli, files: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stdin_that_is_closed_is_a_mistake(cli: Cli, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
 
     ran = cli("run", "trip.yaml", *S, "--input", "-")

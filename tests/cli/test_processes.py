@@ -9,11 +9,11 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from conftest import Cli, Elsewhere
 from recording_service import Answer, RecordingService
+
+from conftest import Cli, Elsewhere
 
 SLOW_TO_LOAD = ("apsw", "jsonschema_rs", "pyreqwest", "re2", "rich", "typer", "uvloop", "yaml")
 
@@ -65,9 +65,7 @@ def test_kill_in_mid_flight_and_the_same_command_goes_on(
     assert service.calls[1][3] == service.calls[2][3]
 
 
-def test_stdout_is_the_result_alone(
-    trip: str, hotels: tuple[str, str], running_elsewhere: type[Elsewhere]
-) -> None:
+def test_stdout_is_the_result_alone(trip: str, hotels: tuple[str, str], running_elsewhere: type[Elsewhere]) -> None:
     with running_elsewhere("run", trip, *hotels) as program:
         code, out = program.end()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Cli, Elsewhere
 from recording_service import Answer, RecordingService
+
+from conftest import Cli, Elsewhere
 
 REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
 
@@ -151,9 +152,7 @@ def test_resolve_declares_the_undo_done(cli: Cli, stuck: str) -> None:
     assert cli("show", stuck, "--json").json["compensations"][0]["note"] == "called them"
 
 
-def test_suspended_execution_goes_on_after_resume(
-    cli: Cli, waiting: str, hotels: tuple[str, str]
-) -> None:
+def test_suspended_execution_goes_on_after_resume(cli: Cli, waiting: str, hotels: tuple[str, str]) -> None:
     assert "is suspended" in cli("suspend", "w").out
     cli("signal", "w", "approved", "--payload", '{"by": "Ada"}')
     assert cli("run", waiting, *hotels, "--id", "w").code == 5
@@ -220,16 +219,19 @@ def test_request_reaches_the_engine_that_holds_the_database(
 
 
 def test_watch_follows_an_engine_to_the_end(
-    cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService, running_elsewhere: type[Elsewhere]
+    trip: str, hotels: tuple[str, str], service: RecordingService, running_elsewhere: type[Elsewhere]
 ) -> None:
     held = service.hold("charge")
     with running_elsewhere("run", trip, *hotels, "--id", "a", "--json") as engine:
         service.wait_for("charge")
-        release = threading.Timer(0.1, held.set)
-        release.start()
-        ran = cli("watch", "a")
-        release.join()
+        with running_elsewhere("watch", "a", stderr=subprocess.PIPE) as watch:
+            assert watch.process.stderr is not None
+            until = next(line for line in watch.process.stderr if "pay calls hotels.charge" in line)
+            held.set()
+            rest = watch.process.stderr.read()
+            code, _ = watch.end()
         engine.end()
 
-    assert ran.code == 0
-    assert "pay succeeded" in ran.err
+    assert until
+    assert code == 0
+    assert "pay succeeded" in rest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Cli
 from recording_service import Answer, RecordingService
 
+from conftest import Cli
 from makegood.storage.sqlite.lock import EngineLock
 
 REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
@@ -42,9 +42,7 @@ def test_input_reaches_the_service(
     assert service.calls[0][4] == {"guest": "Ada"}
 
 
-def test_aborted_and_undone_is_exit_3(
-    cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService
-) -> None:
+def test_aborted_and_undone_is_exit_3(cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService) -> None:
     service.answers["charge"] = REFUSED
 
     ran = cli("run", trip, *hotels)
@@ -95,7 +93,9 @@ def test_still_running_at_the_timeout_is_exit_5_and_says_how_to_go_on(
     assert len(keys) == 1
 
 
-def test_database_held_by_another_engine_is_exit_6(cli: Cli, trip: str, hotels: tuple[str, str], tmp_path: Path) -> None:
+def test_database_held_by_another_engine_is_exit_6(
+    cli: Cli, trip: str, hotels: tuple[str, str], tmp_path: Path
+) -> None:
     lock = EngineLock(str(tmp_path / "makegood.db"))
     lock.take()
     try:
@@ -162,9 +162,7 @@ def test_id_of_another_workflow_is_refused(cli: Cli, trip: str, hotels: tuple[st
     assert "belongs to workflow 'trip'" in ran.err
 
 
-def test_resume_without_its_service_is_refused_and_changes_nothing(
-    cli: Cli, waiting: str
-) -> None:
+def test_resume_without_its_service_is_refused_and_changes_nothing(cli: Cli, waiting: str) -> None:
     before = cli("history", "w", "--json").out
 
     ran = cli("run", waiting, "--id", "w")
@@ -175,9 +173,7 @@ def test_resume_without_its_service_is_refused_and_changes_nothing(
     assert cli("history", "w", "--json").out == before
 
 
-def test_executions_of_others_are_not_touched(
-    cli: Cli, trip: str, waiting: str, hotels: tuple[str, str]
-) -> None:
+def test_executions_of_others_are_not_touched(cli: Cli, trip: str, waiting: str, hotels: tuple[str, str]) -> None:
     cli("cancel", "w")
     before = cli("history", "w", "--json").out
 

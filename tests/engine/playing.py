@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from makegood.core.judgement import Settings
 from makegood.engine.client import Engine
 from makegood.errors import InputError, MakegoodError, NotFound, Refused
 from makegood.language import load_tree
@@ -25,6 +26,8 @@ FOLDER = Path(__file__).parent.parent / "scenarios"
 NOT_YET = {"flow-child-undone"}
 """Scenarios that call another workflow."""
 
+SETTINGS = Settings(call_timeout_ms=2_000)
+"""After a lost call its undo waits for the deadline that the call carried: a short one, here."""
 LIVES_MAX = 40
 """More engine processes than any scenario has requests."""
 
@@ -149,7 +152,7 @@ def live(life: Life) -> None:
 async def _live(life: Life) -> None:
     scenario = life.scenario
     definition = load_tree(scenario.definition, services=life.urls).definition
-    engine = Engine(life.database, only={"killed"})
+    engine = Engine(life.database, only={"killed"}, settings=SETTINGS)
     durable = 0
 
     def on_record(*_: object) -> None:

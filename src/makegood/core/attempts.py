@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from makegood.core import events as ev
 from makegood.core.events import Failure
-from makegood.core.failing import abort, node_halted, settle_without_ok
+from makegood.core.failing import abort, node_halted, settle_without_ok, suspend_for_a_person
 from makegood.core.inputs import Granted, Replied, Unreachable
 from makegood.core.judgement import Judgement
 from makegood.core.outcome import Reply
@@ -128,7 +128,7 @@ def _call_not_ok(  # noqa: PLR0913 - the facts of one reply
                 silent_until_ms=silent_until_ms,
             )
         )
-        j.emit(ev.ExecutionSuspended("pivot_unknown" if node.call.pivot else "after_pivot", note=failure.message))
+        suspend_for_a_person(j, "pivot_unknown" if node.call.pivot else "after_pivot", failure.message)
         return
     settle_without_ok(j, instance, track, failure, strict=strict, silent_until_ms=silent_until_ms)
     _act_on_held_timeout(j, node)

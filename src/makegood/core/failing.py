@@ -57,9 +57,15 @@ def _failed_beside(j: Judgement, node: Node, iteration: Iteration) -> bool:
 def _abort_or_suspend(j: Judgement, failure: Failure) -> None:
     """After a pivot there is no way back: a person decides (rule 26)."""
     if j.state.pivoted:
-        j.emit(ev.ExecutionSuspended("after_pivot", note=failure.message))
+        suspend_for_a_person(j, "after_pivot", failure.message)
     else:
         abort(j, "step", failure)
+
+
+def suspend_for_a_person(j: Judgement, reason: str, note: str) -> None:
+    """Stop here; a second reason to stop changes nothing."""
+    if j.state.status != "suspended":
+        j.emit(ev.ExecutionSuspended(reason, note=note))
 
 
 def abort(j: Judgement, cause: str, failure: Failure) -> None:
