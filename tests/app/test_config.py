@@ -166,6 +166,10 @@ MISTAKES = {
         "makegood.toml:2: workflow_engine.lease_seconds must be a number",
     ),
     "not finite": ("[workflow_engine]\nlease_seconds = nan", "must be a number of seconds, above 0, not nan"),
+    "too large": ("[workflow_engine]\nlease_seconds = 1e300", "must be at most 1,000,000,000, not 1e+300"),
+    "address": ('[server]\nlisten = "8080"', "makegood.toml:2: server.listen must be HOST:PORT"),
+    "port": ('[server]\nlisten = "::1:80800"', "server.listen must be HOST:PORT"),
+    "health": ('[services.hotels]\nurl = "http://x"\nhealth = "healthz"', "services.hotels.health must be a path"),
     "choice": ('[storage]\ntype = "mysql"', "must be 'sqlite' or 'postgres' or 'memory', not 'mysql'"),
     "empty": ('[storage]\nconnection_string = ""', "makegood.toml:2: storage.connection_string must be a text"),
     "service key": (

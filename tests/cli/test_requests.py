@@ -235,3 +235,25 @@ def test_watch_follows_an_engine_to_the_end(
     assert until
     assert code == 0
     assert "pay succeeded" in rest
+
+
+def test_request_for_another_execution_waits_for_an_engine_that_advances_it(
+    cli: Cli,
+    trip: str,
+    waiting: str,
+    hotels: tuple[str, str],
+    service: RecordingService,
+    running_elsewhere: type[Elsewhere],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("makegood.app.deciding.WAIT_S", 0.4)
+    held = service.hold("charge")
+    with running_elsewhere("run", trip, *hotels, "--id", "a") as engine:
+        service.wait_for("charge")
+        pending = cli("cancel", "w", "--json")
+        held.set()
+        engine.end()
+
+    assert (pending.code, pending.json["verdict"]) == (0, "pending")
+    assert cli("show", "w", "--json").json["status"] == "running"
+    assert cli("run", waiting, *hotels, "--id", "w").code == 3

@@ -8,6 +8,7 @@ import pytest
 from recording_service import Answer, RecordingService
 
 from conftest import Cli
+from makegood.errors import StorageUnavailable
 from makegood.storage.sqlite.lock import EngineLock
 
 REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
@@ -199,3 +200,18 @@ def test_services_and_database_of_the_configuration_are_used(
     assert cli("run", trip).code == 0
     assert (tmp_path / "mine.db").exists()
     assert not (tmp_path / "makegood.db").exists()
+
+
+def test_database_that_fails_on_the_way_is_exit_6_and_says_how_to_go_on(
+    cli: Cli, trip: str, hotels: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise StorageUnavailable("makegood.db: the disk or the quota is full. Make room; nothing was written.")
+
+    monkeypatch.setattr("makegood.storage.sqlite.journal.SqliteStore.append", full)
+
+    ran = cli("run", trip, *hotels, "--id", "a")
+
+    assert (ran.code, ran.out) == (6, "")
+    assert "the disk or the quota is full. Make room" in ran.err
+    assert "execution a goes on with:\n  makegood run trip.yaml --id a" in ran.err

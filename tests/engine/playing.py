@@ -181,14 +181,16 @@ async def play_killed(scenario: Scenario, folder: Path, *, die_after: int = 0, o
         on_read: Kill it whenever a request has been read whose key is new.
     """
     services = scenario.services()
-    played = Played(services, crashed=True, acted=[202] * len(scenario.actions))
+    played = Played(services, crashed=True, acted=[each.answer or 202 for each in scenario.actions])
     process: Any = None
     killed_at: set[str] = set()
 
-    def read(call: Any) -> None:
-        if on_read and call.key not in killed_at and not call.undo:
-            killed_at.add(call.key)
-            process.kill()
+    def read(call: Any) -> bool:
+        if not on_read or call.key in killed_at:
+            return False
+        killed_at.add(call.key)
+        process.kill()
+        return True
 
     async with ScriptedHttp(services, read) as server:
         urls = {name: server.url(name) for name in named(scenario)}

@@ -20,9 +20,9 @@ CRLF2 = b"\r\n\r\n"
 
 
 class ScriptedHttp:
-    """Serves `/{service}/{method}` by script. `on_read` is called after each request was read."""
+    """Serves `/{service}/{method}` by script. `on_read` is called after each request was read, and says whether the caller died of it."""
 
-    def __init__(self, services: ScriptedServices, on_read: Callable[[Call], None] = lambda _call: None) -> None:
+    def __init__(self, services: ScriptedServices, on_read: Callable[[Call], bool] = lambda _call: False) -> None:
         self.services = services
         self._on_read = on_read
         self._server: asyncio.Server | None = None
@@ -68,7 +68,9 @@ class ScriptedHttp:
         self.services.calls.append(call)
         scripted = self.services.reply_to(call.method, call.key)
         self._book(call, scripted)
-        self._on_read(call)
+        if self._on_read(call):
+            self.services.lose(call, _now_ms())
+            return False
         if scripted.kind == "hang":
             await reader.read()
             self.services.hung_up(call, _now_ms())

@@ -6,12 +6,17 @@ Strangers keep out: no file, no environment, nothing is built. A key that is not
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 SERVICES = "services"
 """The section of sections: `[services.NAME]`."""
+NUMBER_MAX = 1_000_000_000
+"""Of every number; in seconds more than thirty years."""
+
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,8 @@ class Key:
             raise ValueError(f"must be {self._expected()}, not {shown(value)}") from None
         if isinstance(read, int | float) and not isinstance(read, bool):
             below = self.least is not None and read < self.least
+            if read > NUMBER_MAX:
+                raise ValueError(f"must be at most {NUMBER_MAX:,}, not {shown(value)}")
             if below or (self.above is not None and read <= self.above):
                 raise ValueError(f"must be {self._expected()}, not {shown(value)}")
         if self.choices and read not in self.choices:
@@ -109,6 +116,19 @@ def _text(value: Any) -> str:
     return value
 
 
+def _address(value: Any) -> str:
+    found = _ADDRESS.fullmatch(_text(value))
+    if found is None or int(found[1]) > 65_535:
+        raise ValueError
+    return str(value)
+
+
+def _url_path(value: Any) -> str:
+    if not _text(value).startswith("/"):
+        raise ValueError
+    return str(value)
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError  # noqa: TRY004 - one kind of error for the caller
@@ -130,6 +150,8 @@ def _headers(value: Any) -> dict[str, str]:
 WHOLE = Kind(words="a whole number", read=_whole)
 NUMBER = Kind(words="a number", read=_number)
 TEXT = Kind(words="a text that is not empty", read=_text)
+ADDRESS = Kind(words='HOST:PORT, for example "127.0.0.1:8080"', read=_address)
+URL_PATH = Kind(words='a path such as "/healthz"', read=_url_path)
 FLAG = Kind(words="true or false", read=_flag)
 TEXTS = Kind(words="a list of texts", read=_texts)
 HEADERS = Kind(words="a table of texts", read=_headers)
@@ -166,7 +188,7 @@ KEYS: tuple[Key, ...] = (
         doc="For `sqlite` the path of the file.",
     ),
     Key(
-        section="server", name="listen", kind=TEXT, default="127.0.0.1:8080",
+        section="server", name="listen", kind=ADDRESS, default="127.0.0.1:8080",
         doc="Address and port of the server. Any other than a loopback address demands `[auth]` or `insecure = true`.",
     ),
     Key(
@@ -190,7 +212,7 @@ KEYS: tuple[Key, ...] = (
         doc="Bound of one attempt where the call gives none.",
     ),
     Key(
-        section=SERVICES, name="health", kind=TEXT, default=None,
+        section=SERVICES, name="health", kind=URL_PATH, default=None,
         doc="Path that answers whether an endpoint is well, for example `/healthz`.",
     ),
     Key(

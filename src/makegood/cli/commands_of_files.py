@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from makegood.app.keys import SECTIONS, SERVICES, keys_of
 from makegood.cli import options
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="Workflow definition, YAML or JSON.", show_default=False)]
@@ -13,8 +14,15 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="Workflow definition, 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (run, check, schema, graph):
+    app.command(epilog=_configuration())(run)
+    for command in (check, schema, graph):
         app.command()(command)
+
+
+def _configuration() -> str:
+    """Which keys can be configured, for `--help`."""
+    told = (f"[{'services.NAME' if each == SERVICES else each}] {', '.join(keys_of(each))}" for each in SECTIONS)
+    return f"Configuration keys: {'; '.join(told)}."
 
 
 def run(  # noqa: PLR0917 - one argument for each option

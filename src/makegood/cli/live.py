@@ -40,7 +40,7 @@ class LiveTree:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._live = Live(
-            console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False,
+            console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=True,
             vertical_overflow="crop",
         )  # fmt: skip
 

@@ -117,7 +117,7 @@ async def _watch(database: str, execution_id: str, *, json: bool) -> int:
             follower = None if json else Follower(progress_for_stderr(), program)
             try:
                 if follower is not None:
-                    follower.start(_records(store, execution_id))
+                    follower.start(_records(store, execution_id, once=alone))
                 await _until_rest(store, execution_id, stop, once=alone)
             finally:
                 if follower is not None:
@@ -134,11 +134,11 @@ async def _watch(database: str, execution_id: str, *, json: bool) -> int:
     return exits.exit_of(view["status"])
 
 
-async def _records(store: Reading, execution_id: str) -> AsyncIterator[Record]:
-    """Every record there is, and those that come, until the execution is at rest."""
+async def _records(store: Reading, execution_id: str, *, once: bool) -> AsyncIterator[Record]:
+    """Every record there is, and unless `once` those that come, until the execution is at rest."""
     position = 0
     while True:
-        at_rest = await _is_at_rest(store, execution_id)
+        at_rest = once or await _is_at_rest(store, execution_id)
         for record in await store.records(execution_id, position):
             position += 1
             yield record

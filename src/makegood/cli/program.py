@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from makegood.cli import commands_of_databases, commands_of_executions, commands_of_files
+from makegood.cli import commands_of_benching, commands_of_databases, commands_of_executions, commands_of_files
 from makegood.cli.failures import report
 
 
@@ -57,6 +57,5 @@ def _top(
     """The group itself."""
 
 
-commands_of_files.register(app)
-commands_of_executions.register(app)
-commands_of_databases.register(app)
+for commands in (commands_of_files, commands_of_executions, commands_of_databases, commands_of_benching):
+    commands.register(app)

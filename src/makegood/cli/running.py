@@ -15,6 +15,7 @@ from makegood.app.wiring import database_of, engine_of, registry_of
 from makegood.cli import exits
 from makegood.cli.failures import complain
 from makegood.cli.given import read_duration_s, read_json_argument, read_services
+from makegood.cli.logs import Warnings
 from makegood.cli.loop import StopSignals, run_async
 from makegood.cli.output import print_json
 from makegood.cli.progress import Follower, progress_for_stderr
@@ -23,7 +24,7 @@ from makegood.core.state import State
 from makegood.core.view import describe
 from makegood.engine.client import Engine, new_id
 from makegood.engine.starts import checked_id, plain_json
-from makegood.errors import Conflict, DefinitionError, NotFound, Problem, nearest
+from makegood.errors import Conflict, DefinitionError, NotFound, Problem, StorageError, nearest
 from makegood.language import Loaded, load
 from makegood.model import LIMITS, Definition
 from makegood.storage import sqlite_path
@@ -119,10 +120,10 @@ def _definition(wish: Wish, services: frozenset[str], database: str) -> Definiti
 
 
 async def _run(engine: Engine, plan: _Plan) -> _Rest:
-    with StopSignals() as stop:
+    with StopSignals() as stop, Warnings():
         async with engine:
             earlier = await _earlier(engine, plan)
-            if earlier is not None and earlier.ended:
+            if earlier is not None and (earlier.ended or earlier.status == "suspended"):
                 return _Rest(describe(earlier))
             follower = _follower(engine, plan, earlier)
             patience_s = 0.0
@@ -131,6 +132,9 @@ async def _run(engine: Engine, plan: _Plan) -> _Rest:
                 rest = await _until_rest(engine, plan, stop)
                 patience_s = 0.0 if rest.stopped or rest.timed_out else DRAWN_S
                 return rest
+            except StorageError as error:
+                error.add_note(f"Once that is mended, execution {plan.id} goes on with:\n  {_again(plan)}")
+                raise
             finally:
                 if follower is not None:
                     await follower.aclose(patience_s)

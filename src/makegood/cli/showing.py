@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from makegood.cli.words import short, span_text
+from makegood.core.view import STEPS_SHOWN
 
 CELL_MAX = 60
 VALUE_MAX = 120
@@ -48,7 +49,13 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
         if error is not None:
             yield f"{title:10} {_error(error)}"
     yield from _section("steps", [_step_row(each) for each in view["steps"]])
-    yield from _section("compensations, in undo order", [_undo_row(each) for each in view["compensations"]])
+    if len(view["steps"]) == STEPS_SHOWN:
+        yield f"  (the first {STEPS_SHOWN:,}; `makegood history` has all)"
+    entries = view["compensations"]
+    if view["status"] == "completed":
+        # What is armed stays so: there is nothing to undo any more.
+        entries = [each for each in entries if each["status"] != "armed"]
+    yield from _section("compensations, in undo order", [_undo_row(each) for each in entries])
     if view["uncompensated_steps"]:
         yield ""
         yield f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}"

@@ -19,6 +19,7 @@ class Live:
         queued: Records handed to the committer and not durable yet.
         asked: Calls and undos that wait for a place at their service.
         standing: The row as it was last written.
+        signature: What of the state the row was made from.
         sending: Requests under way.
         on_durable: What waits for everything queued so far.
         inbox_ids: Requests from other processes that the next record settles.
@@ -29,12 +30,18 @@ class Live:
     state: State
     position: int
     standing: Standing
+    signature: tuple[object, ...] = ()
     queued: int = 0
     sending: int = 0
     leaving: bool = False
     asked: dict[tuple[Key, bool], None] = field(default_factory=dict)
     on_durable: list[Callable[[Exception | None], None]] = field(default_factory=list)
     inbox_ids: list[int] = field(default_factory=list)
+
+
+def signature_of(state: State) -> tuple[object, ...]:
+    """What a row is made from: while it stays the same, the row does."""
+    return (state.status, state.phase, state.pivoted, state.overdue, state.error)
 
 
 def standing_of(state: State) -> Standing:

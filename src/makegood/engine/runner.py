@@ -33,7 +33,7 @@ from makegood.core.state import Key, State
 from makegood.core.undoing import idempotency_key, undo_body
 from makegood.engine.alarm import Alarm
 from makegood.engine.committer import Committer
-from makegood.engine.live import Live, standing_of
+from makegood.engine.live import Live, signature_of, standing_of
 from makegood.engine.log import log, names
 from makegood.errors import MakegoodError
 from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Start, Stored
@@ -75,7 +75,6 @@ class Runner:
         self._alarm = Alarm(clock, self._ring)
         self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
-        self._chance = random.SystemRandom()
         self.live: dict[str, Live] = {}
         self.stopping = False
         invoker.on_free = self._freed
@@ -203,15 +202,17 @@ class Runner:
             if told is not None:
                 self.when_durable(execution, told)
             return
-        standing = standing_of(execution.state)
-        changed = standing != execution.standing or start is not None
-        execution.standing = standing
+        signature = signature_of(execution.state)
+        changed = signature != execution.signature
+        if changed:
+            execution.signature = signature
+            execution.standing = standing_of(execution.state)
         append = Append(
             execution_id=execution.id,
             position=execution.position,
             record=record,
             start=start,
-            standing=standing if changed else None,
+            standing=execution.standing if changed else None,
             inbox_ids=tuple(execution.inbox_ids),
         )
         execution.inbox_ids.clear()

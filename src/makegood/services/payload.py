@@ -84,9 +84,11 @@ def plain(value: Any, bytes_max: int = LIMITS.payload_bytes) -> Any:
         PayloadTooLarge: Its JSON would be longer than `bytes_max`.
         InvalidPayload: It cannot be JSON; the message names the place.
     """
-    kind = type(value)
-    if value is None or kind is bool:
+    if value is None or type(value) is bool:
         return value
+    quick = _quick_copy(value, bytes_max)
+    if quick is not _NO_COPY:
+        return quick
     copier = _Copier(bytes_max)
     result = copier.copy(value, 0)
     # The copier counts less than JSON needs, and at least a ninth of it (three bytes for a float that may
@@ -94,6 +96,25 @@ def plain(value: Any, bytes_max: int = LIMITS.payload_bytes) -> Any:
     if copier.spent * 9 > bytes_max and (size := len(_encode(result))) > bytes_max:
         raise PayloadTooLarge(f"the value is {size} bytes of JSON, more than {bytes_max}")
     return result
+
+
+_NO_COPY = object()
+
+
+def _quick_copy(value: Any, bytes_max: int) -> Any:
+    """The copy of a value that is plain already, which is what nearly every service returns.
+
+    What the codec changes on its way (NaN, a tuple, a datetime, a key that is no string) comes back
+    unequal, and is left to the walk that knows what to say of it.
+    """
+    try:
+        text = _encode(value)
+        if len(text) > bytes_max or text.count(b"[") + text.count(b"{") > LIMITS.json_depth:
+            return _NO_COPY
+        copied = _decode(text)
+        return copied if copied == value else _NO_COPY
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, the walk finds it again and names the place
+        return _NO_COPY
 
 
 class _Copier:

@@ -63,36 +63,34 @@ def _calls(scenario: Scenario, played: Played) -> Iterator[str]:
     expected = scenario.expect.get("calls", [])
     seen = [call.method for call in played.services.calls]
     if played.crashed:
-        seen = _once_for_each_key(scenario, played)
+        seen = _once_for_each_key(played)
         expected = _first_of_each(expected, set(scenario.expect.get("same_key", ())))
     if not allows(expected, seen):
         yield f"calls: expected {_json(expected)}, got {_json(seen)}"
 
 
-def _once_for_each_key(scenario: Scenario, played: Played) -> list[str]:
+def _once_for_each_key(played: Played) -> list[str]:
     """What was read, repeats of one key once, less the undos that a lost and then refused call explains."""
-    keys: set[str] = set()
-    seen: list[str] = []
-    excused = _lost_then_refused(played.services.calls)
-    named = _names(scenario.expect.get("calls", []))
+    excused = _excused_undos(played)
+    firsts: dict[str, str] = {}
     for call in played.services.calls:
-        if call.key in keys:
-            continue
-        keys.add(call.key)
-        if call.undo and call.key.removesuffix(":undo") in excused and named.count(call.method) <= seen.count(call.method):
-            continue
-        seen.append(call.method)
-    return seen
+        if call.key not in excused:
+            firsts.setdefault(call.key, call.method)
+    return list(firsts.values())
 
 
-def _lost_then_refused(calls: Sequence[Call]) -> set[str]:
-    """Calls some attempt of which was lost, or died with the engine before it was sent."""
-    first_seen: set[str] = set()
+def _excused_undos(played: Played) -> set[str]:
+    """Keys of undos that nothing names: of calls that were lost, with the engine or before they were sent, and then
+    refused, which leaves them unknown (rule 3)."""
+    known: set[str] = set()
     found: set[str] = set()
-    for call in calls:
-        if not call.undo and (call.lost or (call.key not in first_seen and call.attempt > 1)):
-            found.add(call.key.removesuffix(":do"))
-        first_seen.add(call.key)
+    if not played.crashed:
+        return found
+    for call in played.services.calls:
+        was_lost = call.lost or (call.key not in known and call.attempt > 1)
+        if not call.undo and was_lost and played.services.refused(call.key):
+            found.add(call.key.removesuffix(":do") + ":undo")
+        known.add(call.key)
     return found
 
 
@@ -195,8 +193,9 @@ def _bodies(scenario: Scenario, played: Played) -> Iterator[str]:
             yield f"bodies: {method} expected {_json(expected)}, got {_json(first.body)}"
     for method, bodies in scenario.expect.get("bodies_in_order", {}).items():
         firsts: dict[str, Any] = {}
+        excused = _excused_undos(played)
         for call in calls:
-            if call.method == method:
+            if call.method == method and call.key not in excused:
                 firsts.setdefault(call.key, call.body)
         got = list(firsts.values())
         if len(got) != len(bodies) or not all(map(contains, got, bodies)):

@@ -145,6 +145,7 @@ class ScriptedServices:
         self.calls: list[Call] = []
         self._used: dict[str, int] = {}
         self._granted: dict[str, Scripted] = {}
+        self._refused: set[str] = set()
         self._lost: dict[str, Scripted] = {}
         self._open: dict[str, Scripted] = {}
 
@@ -170,11 +171,24 @@ class ScriptedServices:
         self._open.pop(call.key, None)
         if reply.kind == "ok":
             self._granted[call.key] = reply
+        elif reply.kind in {"reject", "status"}:
+            self._refused.add(call.key)
 
     def hung_up(self, call: Call, now_ms: int) -> None:
         """The caller stopped waiting."""
         call.answered_at_ms = now_ms
         self._open.pop(call.key, None)
+
+    def refused(self, key: str) -> bool:
+        """Whether the key was answered, and never with `ok`."""
+        return key in self._refused and key not in self._granted
+
+    def lose(self, call: Call, now_ms: int) -> None:
+        """The engine dies before it can have an answer to this request."""
+        reply = self._open.pop(call.key, None)
+        if reply is not None:
+            self._lost[call.key] = reply
+        call.lost_at_ms = now_ms
 
     def crashed(self, now_ms: int) -> None:
         """The engine died: requests without an answer are lost; their keys get the same reply again."""

@@ -1,0 +1,163 @@
+"""Take every figure, turn by turn, and say what came out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from makegood.cli.benching import ceilings, ours
+from makegood.cli.benching.work import STEPS, median
+from makegood.cli.loop import run_async
+
+COMMITS = STEPS + 1
+"""Records of one five-step workflow: its start, then one for each step that settles."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """Every measured value by name, one for each repetition."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        """One more."""
+        self.values.setdefault(name, []).append(value)
+
+    def spread(self, name: str) -> tuple[float, float, float]:
+        """Least, median, most."""
+        values = self.values[name]
+        return min(values), median(values), max(values)
+
+    def ratio(self, name: str, ceiling: str) -> float:
+        """Median of the ratios of each repetition."""
+        return median([ours_ / bare for ours_, bare in zip(self.values[name], self.values[ceiling], strict=True)])
+
+
+def measure(repetitions: int, workflows: int, say: Callable[[str], None]) -> Figures:
+    """All measurements, the repetitions interleaved, so that a machine's moods meet all alike."""
+    figures = Figures()
+    with tempfile.TemporaryDirectory(prefix="makegood-bench-") as name, http_service() as url:
+        folder = Path(name)
+        for number in range(repetitions):
+            say(f"repetition {number + 1} of {repetitions}")
+            _in_process(figures, folder, workflows)
+            _alone(figures, folder)
+            _http(figures, folder, url, workflows // 2)
+            _start_up(figures)
+    return figures
+
+
+def _in_process(figures: Figures, folder: Path, workflows: int) -> None:
+    bare = run_async(ceilings.group_commit(ours.new_database(folder, "bare"), workflows))
+    figures.add("bare group commit, steps/s", bare.steps_per_s)
+    engine = run_async(ours.in_process(ours.new_database(folder, "engine"), workflows))
+    figures.add("engine on SQLite, steps/s", engine.steps_per_s)
+    figures.add("engine on SQLite, CPU us/step", engine.cpu_us_per_step)
+    memory = run_async(ours.in_process(":memory:", workflows))
+    figures.add("engine in memory, steps/s", memory.steps_per_s)
+    figures.add("engine in memory, CPU us/step", memory.cpu_us_per_step)
+    loop = run_async(ceilings.no_journal(workflows * 10))
+    figures.add("event loop alone, steps/s", loop.steps_per_s)
+
+
+def _alone(figures: Figures, folder: Path) -> None:
+    commits = ceilings.commits_alone_s(ours.new_database(folder, "commits"), COMMITS, 100)
+    figures.add(f"{COMMITS} commits one after another, p50 ms", median(commits) * 1000)
+    engine = run_async(ours.alone_s(ours.new_database(folder, "alone"), 100))
+    figures.add("one workflow alone, p50 ms", median(engine) * 1000)
+
+
+def _http(figures: Figures, folder: Path, url: str, workflows: int) -> None:
+    bare = run_async(ceilings.calls(url, workflows))
+    figures.add("bare HTTP loop, calls/s", bare.steps_per_s)
+    figures.add("bare HTTP loop, CPU us/call", bare.cpu_us_per_step)
+    engine = run_async(ours.over_http(ours.new_database(folder, "http"), url, workflows))
+    figures.add("engine over HTTP, steps/s", engine.steps_per_s)
+    figures.add("engine over HTTP, CPU us/step", engine.cpu_us_per_step)
+    figures.add("engine's share over HTTP, CPU us/step", engine.cpu_us_per_step - bare.cpu_us_per_step)
+
+
+def _start_up(figures: Figures) -> None:
+    figures.add("python alone, ms", _process_ms("pass"))
+    figures.add("import makegood, ms", _process_ms("import makegood") - figures.values["python alone, ms"][-1])
+    figures.add("makegood --help, ms", _process_ms(None))
+
+
+def _process_ms(code: str | None) -> float:
+    command = [sys.executable, "-m", "makegood", "--help"] if code is None else [sys.executable, "-c", code]
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        times.append((time.perf_counter() - begun) * 1000)
+    return median(times)
+
+
+@contextmanager
+def http_service() -> Iterator[str]:
+    """A service in a process of its own; where it is."""
+    command = [sys.executable, "-m", "makegood.cli.benching.server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        port = process.stdout.readline().strip()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.stdin.close()
+
+
+GOALS: tuple[tuple[str, str, Callable[[Figures], float], Callable[[float], bool]], ...] = (
+    ("in-process steps on SQLite, steps/s", ">= 8000", lambda f: f.spread("engine on SQLite, steps/s")[1], lambda v: v >= 8000),
+    (
+        "the same, share of the bare group commit", ">= 0.25",
+        lambda f: f.ratio("engine on SQLite, steps/s", "bare group commit, steps/s"), lambda v: v >= 0.25,
+    ),
+    (
+        "CPU that the engine adds to an HTTP step, us", "<= 90",
+        lambda f: f.spread("engine's share over HTTP, CPU us/step")[1], lambda v: v <= 90,
+    ),
+    (
+        "one workflow alone, times its commits", "<= 2",
+        lambda f: f.ratio("one workflow alone, p50 ms", f"{COMMITS} commits one after another, p50 ms"), lambda v: v <= 2,
+    ),
+    ("import makegood, ms", "<= 150", lambda f: f.spread("import makegood, ms")[1], lambda v: v <= 150),
+    ("makegood --help, ms", "<= 250", lambda f: f.spread("makegood --help, ms")[1], lambda v: v <= 250),
+)  # fmt: skip
+"""What is aimed at: what, how much, how it follows from the figures, whether it holds."""
+
+
+def as_lines(figures: Figures) -> Iterator[str]:
+    """The figures for people."""
+    yield f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    yield f"{'':44} {'least':>10} {'median':>10} {'most':>10}"
+    for name in figures.values:
+        least, middle, most = figures.spread(name)
+        yield f"{name:44} {least:10,.1f} {middle:10,.1f} {most:10,.1f}"
+    yield ""
+    for name, goal, value, holds in GOALS:
+        found = value(figures)
+        yield f"{name:44} {found:10,.2f}  goal {goal}: {'holds' if holds(found) else 'missed'}"
+
+
+def as_json(figures: Figures) -> dict[str, Any]:
+    """The figures for programs."""
+    return {
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "figures": figures.values,
+        "goals": [
+            {"name": name, "goal": goal, "value": value(figures), "holds": holds(value(figures))}
+            for name, goal, value, holds in GOALS
+        ],
+    }

@@ -1,0 +1,66 @@
+"""The engine at work: in-process steps, HTTP steps, one workflow alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from makegood.cli.benching.work import ANSWER, IN_FLIGHT, INPUT, Taken, alone, five_steps, many
+from makegood.engine.client import Engine
+from makegood.language import load_tree
+from makegood.services import ServiceConfig
+
+
+class Work:
+    """A service that does nothing."""
+
+    async def noop(self, input: Any) -> Any:  # noqa: A002, ARG002 - the shape of a local service
+        """Answer."""
+        return ANSWER
+
+
+async def in_process(database: str, workflows: int) -> Taken:
+    """Steps of a local service on a database."""
+    async with Engine(database) as engine:
+        engine._registry.register("work", Work(), ServiceConfig(name="work", max_concurrent=IN_FLIGHT))  # noqa: SLF001
+        definition = load_tree(five_steps("work")).definition
+
+        async def one() -> None:
+            await (await engine.start(definition, INPUT)).result()
+
+        await many(one, min(200, workflows))
+        return await many(one, workflows)
+
+
+async def alone_s(database: str, workflows: int) -> list[float]:
+    """Seconds that one workflow takes while nothing else happens."""
+    async with Engine(database) as engine:
+        engine.register("work", Work())
+        definition = load_tree(five_steps("work")).definition
+
+        async def one() -> None:
+            await (await engine.start(definition, INPUT)).result()
+
+        await alone(one, 20)
+        return await alone(one, workflows)
+
+
+async def over_http(database: str, url: str, workflows: int) -> Taken:
+    """Steps of a service that is called over HTTP."""
+    async with Engine(database) as engine:
+        engine._registry.register("work", ServiceConfig(name="work", urls=(url,), max_concurrent=64))  # noqa: SLF001
+        definition = load_tree(five_steps("work")).definition
+
+        async def one() -> None:
+            await (await engine.start(definition, INPUT)).result()
+
+        await many(one, min(100, workflows))
+        return await many(one, workflows)
+
+
+def new_database(folder: Path, name: str) -> str:
+    """The path of a database that is not there yet."""
+    path = folder / f"{name}.db"
+    for each in folder.glob(f"{name}.db*"):
+        each.unlink()
+    return str(path)
