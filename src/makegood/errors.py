@@ -123,15 +123,24 @@ class Refused(MakegoodError):
 
 
 class StorageError(MakegoodError):
-    """Something about the database."""
+    """Something about the database. `retriable` says whether the same may succeed a moment later."""
 
     code = "storage_error"
+    retriable: bool = False
 
 
 class StorageUnavailable(StorageError):
-    """The database cannot be opened, written or reached."""
+    """The database cannot be opened, written or reached.
+
+    Args:
+        retriable: False where only opening it anew can help.
+    """
 
     code = "storage_unavailable"
+
+    def __init__(self, message: str = "", *, retriable: bool = True) -> None:
+        self.retriable = retriable
+        super().__init__(message)
 
 
 class StorageHeld(StorageError):

@@ -7,17 +7,18 @@ epoch, UTC, unless a name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any, Protocol
 
 from makegood.core.events import Record
 from makegood.core.outcome import Reply
+from makegood.model.fact import named_fact
 
 # --- services ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class Invocation:
     """One request to a service: an attempt that is journaled as started.
 
@@ -113,7 +114,7 @@ class Clock(Protocol):
 # --- storage -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class Start:
     """A new execution's row: travels with its first record.
 
@@ -137,7 +138,7 @@ class Start:
     search: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class Standing:
     """The columns of an execution's row that change: what lists and claims look at.
 
@@ -162,7 +163,7 @@ class Standing:
     overdue: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class Append:
     """One journal record of one execution, and what changes with it in the same transaction.
 
@@ -184,7 +185,7 @@ class Append:
     inbox_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class Stored:
     """An execution's row as it stands."""
 
@@ -195,7 +196,7 @@ class Stored:
     crashes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class StoredDefinition:
     """One version of a workflow definition."""
 
@@ -205,7 +206,7 @@ class StoredDefinition:
     created_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class Query:
     """What `list` asks for; None means any. `before` is a cursor: (started_at_ms, id)."""
 
@@ -217,7 +218,7 @@ class Query:
     before: tuple[int, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named_fact
 class InboxRow:
     """A request from another process: `cancel`, `signal` and kin.
 

@@ -52,10 +52,10 @@ def _steps(draft: _Draft, depth: int, most: int = 3) -> list[dict[str, Any]]:
 
 def _step(draft: _Draft, depth: int) -> dict[str, Any]:
     leaf = depth >= DEPTH_MAX or len(draft.calls) >= CALLS_MAX
-    kinds = _LEAVES if leaf else _KINDS
+    kinds = _LEAVES if leaf else (_KINDS if depth < 2 else (*_KINDS, *_LEAVES))
     step: dict[str, Any] = draft.one_of(*kinds)(draft, depth)
-    if draft.chance(15):
-        step["when"] = draft.one_of("false", "input.no", "input.yes", "input.yes", "input.no", "input.absent")
+    if draft.chance(20):
+        step["when"] = draft.one_of("false", "input.no", "input.yes", "input.yes", "input.yes", "input.no", "input.no", "input.absent")
     return step
 
 
@@ -83,14 +83,14 @@ def _call(draft: _Draft, _depth: int) -> dict[str, Any]:
 
 
 def _compensation(draft: _Draft, name: str) -> Any:
-    if not draft.chance(3):
+    if not draft.chance(2):
         return f"{name}.undo"
     found: dict[str, Any] = {"call": f"{name}.undo"}
     if draft.chance(2):
         found["input"] = draft.one_of({"b": "${step.outcome}", "c": "${step.input}"}, {"d": "${step.output}"})
     if draft.chance(4):
         found["when"] = draft.one_of("true", "step.output.n > 100 || true", "step.output.n < 0", "false")
-    if draft.chance(3):
+    if draft.chance(2):
         found["retry"] = draft.one_of({"max_attempts": 1}, {"max_attempts": 3, "initial_interval": "200ms"})
     if draft.chance(3):
         found["timeout"] = "2s"
@@ -155,6 +155,8 @@ def _repeat(draft: _Draft, depth: int) -> dict[str, Any]:
 
 def _try(draft: _Draft, depth: int) -> dict[str, Any]:
     step: dict[str, Any] = {"id": draft.name("t"), "try": _steps(draft, depth + 1)}
+    if draft.chance(3):
+        step["try"].append(_failure(draft))
     handlers = draft.one_of(0, 1, 1, 2)
     if handlers:
         step["catch"] = [_handler(draft, depth, number < handlers - 1) for number in range(handlers)]
@@ -191,8 +193,12 @@ def _set(draft: _Draft, _depth: int) -> dict[str, Any]:
 
 
 def _fail(draft: _Draft, _depth: int) -> dict[str, Any]:
-    if not draft.chance(4):
+    if not draft.chance(8):
         return _call(draft, _depth)
+    return _failure(draft)
+
+
+def _failure(draft: _Draft) -> dict[str, Any]:
     return {"id": draft.name("x"), "fail": {"error": draft.one_of(*CODES), "message": "no"}}
 
 
@@ -207,16 +213,18 @@ def definition(pick: Pick) -> _Draft:
     """A definition: its tree, the names of its calls, and of those with a compensation."""
     draft = _Draft(pick)
     tree: dict[str, Any] = {"name": "saga", "steps": [_step(draft, 0), *_steps(draft, 0, 4)]}
+    if draft.chance(2):
+        tree["steps"].append(_failure(draft))
     tree["error_handling"] = draft.one_of(
         "compensation", "compensation", "compensation", "fail_fast", "retry",
         {"strategy": "retry", "max_attempts": 2, "initial_interval": "300ms", "then": "compensation"},
     )
-    if draft.chance(3):
-        tree["on_compensation_failure"] = draft.one_of("continue", "halt", "retry_forever")
-    if draft.chance(3):
+    if draft.chance(2):
+        tree["on_compensation_failure"] = draft.one_of("halt", "halt", "continue", "retry_forever")
+    if draft.chance(2):
         tree["compensation_order"] = "structured"
-    if draft.chance(4):
-        tree["timeout"] = draft.one_of("2s", "20s")
+    if draft.chance(6):
+        tree["timeout"] = draft.one_of("2s", "20s", "20s")
     draft.tree = tree
     return draft
 
@@ -260,20 +268,23 @@ def _fates(draft: _Draft) -> dict[str, list[Scripted]]:
     """For each method, what its keys are answered before they succeed, in order; each key anew."""
     found: dict[str, list[Scripted]] = {}
     for name in draft.calls:
-        if draft.chance(4):
+        if draft.chance(7):
             found[f"{name}.do"] = [_reply(draft) for _ in range(1 + draft.pick(3))]
         else:
             found[f"{name}.do"] = [Scripted(kind="ok", delay_ms=draft.one_of(*_DELAYS), effect=True)]
     for name in draft.undone:
         if draft.chance(3):
-            found[f"{name}.undo"] = [_undo_reply(draft) for _ in range(1 + draft.pick(4))]
+            found[f"{name}.undo"] = [_undo_reply(draft) for _ in range(1 + draft.pick(6))]
     return found
 
 
 # --- what happens from outside ---------------------------------------------------------------------
 
-DEEDS = ("resume", "go", "stop", "suspend", "cancel", "quarantine", "crash", "compensate", "retry", "resolve")
-MOMENTS = (0, 1, 50, 170, 420, 1000, 1500, 2500, 4000, 9000, 30_000)
+DEEDS = (
+    "resume", "go", "stop", "suspend", "suspend", "cancel", "quarantine", "crash", "crash", "compensate", "retry",
+    "resolve", "resolve",
+)
+MOMENTS = (0, 1, 50, 170, 420, 1000, 1500, 2500, 4000, 6000, 9000, 15_000, 30_000, 60_000)
 
 
 @dataclass(frozen=True)

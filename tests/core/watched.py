@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from trees import News, Saga
+from trees import SIGNALS, News, Saga
 
 from makegood.core import events as ev
 from makegood.core import inputs
@@ -33,6 +33,7 @@ class Fates(ScriptedServices):
     def __init__(self, scripts: dict[str, list[Scripted]], down: Sequence[str] = ()) -> None:
         super().__init__(scripts)
         self.down = set(down)  # type: ignore[assignment]
+        self.cut_off: list[Call] = []
         self._read: dict[str, int] = {}
 
     def reply_to(self, method: str, key: str) -> Scripted:
@@ -50,6 +51,11 @@ class Fates(ScriptedServices):
         if reply.kind == "ok" or (reply.value == 404 and there):
             return Scripted(kind="ok", value=_answer(key), delay_ms=reply.delay_ms, effect=True)
         return reply
+
+    def answered(self, call: Call, reply: Scripted, now_ms: int) -> None:
+        super().answered(call, reply, now_ms)
+        if reply.kind == "reset":
+            self.cut_off.append(call)
 
     def heal(self) -> None:
         """From now on they all answer `ok`."""
@@ -210,22 +216,11 @@ class Watched(World):
         for call, other in self.requests:
             if call.undo or call.at_ms > self.now_ms:
                 continue
-            silent = call.answered_at_ms is None or (call.key, call.at_ms) in self.reset_calls
+            silent = call.answered_at_ms is None or call in self.services.cut_off  # type: ignore[attr-defined]
             if other == key and silent:
                 assert self.now_ms >= call.deadline_ms, "rule 13: undone before the deadline of a call without an answer"
             if call.answered_at_ms is None and not call.lost and _inside(self.state, other, scope):
                 assert self.now_ms >= call.deadline_ms, "I3: undo while a request of its scope is open"
-
-    @property
-    def reset_calls(self) -> set[tuple[str, int]]:
-        return {(call.key, call.at_ms) for call, _ in self.requests if call.answered_at_ms and call.method in self._resetting}
-
-    @property
-    def _resetting(self) -> set[str]:
-        """Methods that answer nothing but resets, hence surely without an answer."""
-        return {
-            method for method, script in self.saga.scripts.items() if script and all(each.kind == "reset" for each in script)
-        } if not isinstance(self.services, Fates) or self.services.scripts else set()
 
     # --- to the end ---
 
@@ -316,7 +311,15 @@ def arrange(world: Watched, news: Sequence[News]) -> None:
     """Have the news of a saga arrive when they are due, and its services come up."""
     for each in news:
         world.tell_in_time(START_MS + each.at_ms, lambda state, each=each: _input(world, state, each))  # type: ignore[misc]
+    for at_ms in (700, 2_200, 6_000, 15_000, 40_000, 100_000, 250_000):
+        for name in SIGNALS:
+            world.tell_in_time(START_MS + at_ms, lambda state, name=name: _signal(state, name))  # type: ignore[misc]
     world.at(START_MS + world.saga.up_at_ms, world.services.down.clear)  # type: ignore[attr-defined]
+
+
+def _signal(state: State, name: str) -> inputs.Input | None:
+    """What waits gets its signal in the end, though not soon."""
+    return inputs.Signal(name, {"n": 1}) if state.waiting.get(name) and not state.ended else None
 
 
 def _input(world: Watched, state: State, each: News) -> inputs.Input | None:

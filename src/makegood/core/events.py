@@ -9,14 +9,15 @@ the step's compensation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from makegood.model.fact import fact
 
 Iteration = tuple[int, ...]
 Settled = Literal["failed", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Failure:
     """Why something did not succeed: what users see as `error`.
 
@@ -37,7 +38,7 @@ class Failure:
     iteration: Iteration = ()
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Reference:
     """A value that is journaled elsewhere already: the workflow's input or a step's output.
 
@@ -51,7 +52,7 @@ class Reference:
 # --- the execution -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ExecutionStarted:
     """The first event of every journal."""
 
@@ -66,7 +67,7 @@ class ExecutionStarted:
     depth: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class AbortDecided:
     """Irrevocable: no new forward attempt starts. `cause` is `step`, `cancelled` or `timeout`."""
 
@@ -74,14 +75,14 @@ class AbortDecided:
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class FailureSuppressed:
     """Something failed after the first cause was known."""
 
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class CompensationStarted:
     """Everything has drained, or an operator asked for it: the execution is compensating."""
 
@@ -89,7 +90,7 @@ class CompensationStarted:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ExecutionCompleted:
     """Every step that was reached succeeded. `output` None with `folded` means the last step's."""
 
@@ -97,22 +98,22 @@ class ExecutionCompleted:
     folded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ExecutionFailed:
     """Aborted under fail_fast; the entries are kept for an operator."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ExecutionCompensated:
     """Aborted, and every effect that has a compensation is undone."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class CompensationFailed:
     """Aborted, and at least one entry is not undone."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ExecutionSuspended:
     """Stopped for a person. `reason` is `operator`, `pivot_unknown`, `after_pivot`, `quarantine`."""
 
@@ -121,7 +122,7 @@ class ExecutionSuspended:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ExecutionResumed:
     """Goes on where it stood. `timeout_at_ms` is the timeout moved by the time it stood still."""
 
@@ -130,17 +131,17 @@ class ExecutionResumed:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class OverdueRaised:
     """The timeout passed after a pivot: an alarm, nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class TimeoutHeld:
     """The timeout passed while a pivot was open; it acts if the pivot fails."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class SignalReceived:
     """A payload joined the queue of its name."""
 
@@ -151,7 +152,7 @@ class SignalReceived:
 # --- steps -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class StepScheduled:
     """A call is to be made. Its entry in the compensation list begins here (rule 6).
 
@@ -165,7 +166,7 @@ class StepScheduled:
     entry: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class StepStarted:
     """A step that calls nothing began. `until_ms`: when a wait ends or a signal is given up."""
 
@@ -174,7 +175,7 @@ class StepStarted:
     until_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class BranchTaken:
     """Which branch of an if (0 then, 1 else) or a switch (cases, then default); -1 for none."""
 
@@ -183,7 +184,7 @@ class BranchTaken:
     branch: int
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ItemsTaken:
     """The items of a foreach, evaluated once."""
 
@@ -192,7 +193,7 @@ class ItemsTaken:
     items: Any
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class IterationStarted:
     """A foreach went on to an item, or a repeat to a round."""
 
@@ -201,7 +202,7 @@ class IterationStarted:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class AttemptStarted:
     """Journaled before anything is sent (rule 31). A poll of an ongoing call repeats its number."""
 
@@ -212,7 +213,7 @@ class AttemptStarted:
     undo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class AttemptEnded:
     """An attempt ended without settling its step; the next one is due at `retry_at_ms`.
 
@@ -232,7 +233,7 @@ class AttemptEnded:
     lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class AttemptOngoing:
     """The service accepted and asks to be polled; given up at `until_ms`."""
 
@@ -244,7 +245,7 @@ class AttemptOngoing:
     undo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class StepSucceeded:
     """Settled. `folded`: the output follows from the inner steps and is not repeated here."""
 
@@ -254,7 +255,7 @@ class StepSucceeded:
     folded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class StepFailed:
     """Settled `failed` or `unknown`. `silent_until_ms` as in AttemptEnded."""
 
@@ -265,7 +266,7 @@ class StepFailed:
     silent_until_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class StepSkipped:
     """Settled without being done: its `when` was false, or an abort came first."""
 
@@ -276,7 +277,7 @@ class StepSkipped:
 # --- scopes ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class RegionHalted:
     """A failure stops one region (a try's body, handler or finally; a branch that others outlive).
 
@@ -288,7 +289,7 @@ class RegionHalted:
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ScopeUndoing:
     """The body of a try has drained; its entries are undone now."""
 
@@ -296,7 +297,7 @@ class ScopeUndoing:
     iteration: Iteration = ()
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class HandlerTaken:
     """A try goes on in its handler of that number."""
 
@@ -306,7 +307,7 @@ class HandlerTaken:
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class FinallyStarted:
     """A try goes on in its finally; `error` travels outward afterwards, if any.
 
@@ -321,7 +322,7 @@ class FinallyStarted:
 # --- undo --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class UndoScheduled:
     """An entry's turn has come. `input` is the body, resolved once; `snapshot`: it is the one of
     rule 9, which follows from the journal and is not repeated. Nothing is sent before
@@ -334,7 +335,7 @@ class UndoScheduled:
     not_before_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class UndoDone:
     """The effect is undone, or there was none to undo."""
 
@@ -342,7 +343,7 @@ class UndoDone:
     iteration: Iteration
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class UndoFailed:
     """The entry failed for good."""
 
@@ -351,7 +352,7 @@ class UndoFailed:
     error: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class UndoSkipped:
     """The entry's `when` was false."""
 
@@ -359,7 +360,7 @@ class UndoSkipped:
     iteration: Iteration
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class EntryRearmed:
     """An operator has a failed or halted entry tried again."""
 
@@ -369,7 +370,7 @@ class EntryRearmed:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class EntryResolved:
     """An operator declares an entry undone by other means."""
 
@@ -417,7 +418,7 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Record:
     """One append: the events that one input caused.
 

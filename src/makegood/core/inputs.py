@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from makegood.core.outcome import Reply
 from makegood.core.state import Key
+from makegood.model.fact import fact
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Continue:
     """Go on where the last record stopped at a limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Granted:
     """A place is held for the next request of a call or undo.
 
@@ -27,7 +27,7 @@ class Granted:
     timeout_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Replied:
     """A request came to an end. `strict`: the service is declared strict_idempotent (rule 3)."""
 
@@ -38,7 +38,7 @@ class Replied:
     strict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Unreachable:
     """No request could be made at all: there is no such service, or none was well for too long."""
 
@@ -47,19 +47,19 @@ class Unreachable:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class TimeReached:
     """Some moment that the state waits for may have come."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class TakeOver:
     """This process goes on with an execution of another: what was open is lost (rule 2)."""
 
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Signal:
     """A signal for the execution."""
 
@@ -67,7 +67,7 @@ class Signal:
     payload: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Cancel:
     """Stop, and undo according to the strategy (rule 29)."""
 
@@ -75,7 +75,7 @@ class Cancel:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Suspend:
     """An operator stops the execution for a while. `reason` `quarantine` comes from the engine."""
 
@@ -84,7 +84,7 @@ class Suspend:
     reason: str = "operator"
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Resume:
     """An operator lets it go on."""
 
@@ -92,7 +92,7 @@ class Resume:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Retry:
     """An operator has the failed entries tried again (rule 19)."""
 
@@ -100,7 +100,7 @@ class Retry:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Resolve:
     """An operator declares an entry undone by other means (rule 19). `step` is an instance name."""
 
@@ -109,7 +109,7 @@ class Resolve:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Compensate:
     """An operator has a failed execution undone after all (rule 14)."""
 

@@ -19,6 +19,7 @@ from makegood.core.state import Key, State
 from makegood.errors import MakegoodError
 from makegood.expression import Timestamp
 from makegood.model import LIMITS, Limits
+from makegood.model.fact import fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Settings:
     limits: Limits = LIMITS
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Moment:
     """When a judgement is made, and its share of chance.
 

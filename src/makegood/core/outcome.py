@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from makegood.model.fact import fact
 
 Outcome = Literal["ok", "rejected", "not_sent", "unknown", "ongoing"]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Reply:
     """The end of one request, as an adapter saw it.
 

@@ -7,12 +7,12 @@ tables, and a property test holds them to each other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
 from makegood.core.state import Key, State
+from makegood.model.fact import fact
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Dispatch:
     """A call or undo wants a request to be made: find a place for it, and say `Granted`."""
 
@@ -20,12 +20,12 @@ class Dispatch:
     undo: bool
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class GoOn:
     """The core stopped at a record's limit: say `Continue`."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Send:
     """A request is journaled as started: send it, and say what it `Replied`."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from makegood.ports import Clock
 
 REST_MS_MAX = 60_000
 """The wall clock is looked at again at least this often: it may have been set."""
+STALE_MAX = 1_000
+"""Entries of moments that nobody wants any more, on top of as many as there are wanted ones."""
 
 
 class Alarm:
@@ -32,13 +34,22 @@ class Alarm:
             return
         self._at[name] = at_ms
         heappush(self._heap, (at_ms, name))
+        if len(self._heap) > 2 * len(self._at) + STALE_MAX:
+            # Most executions end long before their timeout: their entries would stay until then.
+            self._heap = [(each_ms, each) for each, each_ms in self._at.items()]
+            heapify(self._heap)
         if self._handle is None or at_ms < self._handle_ms:
             self._arm()
+
+    def look(self) -> None:
+        """The clock was set: look at it now."""
+        self._go_off()
 
     def close(self) -> None:
         """Wake nobody any more."""
         if self._handle is not None:
             self._handle.cancel()
+            self._handle = None
         self._at.clear()
         self._heap.clear()
 
@@ -56,7 +67,9 @@ class Alarm:
         self._handle = asyncio.get_running_loop().call_later(rest_ms / 1000 + 0.0005, self._go_off)
 
     def _go_off(self) -> None:
-        self._handle = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
         now_ms = self._clock.now_ms()
         due: list[str] = []
         while self._heap and self._heap[0][0] <= now_ms:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from makegood.engine.log import log, names
-from makegood.errors import Fenced, StorageError
+from makegood.errors import Fenced, MakegoodError, StorageError
 from makegood.ports import Append, Journal
 
 Settled = Callable[[Exception | None], None]
@@ -46,6 +46,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self.broken: Exception | None = None
         self.batches = 0
         self.appends = 0
@@ -56,8 +57,9 @@ class Committer:
 
     def append(self, append: Append, settled: Settled) -> None:
         """Queue one append; `settled` is called on the loop when it is durable or refused."""
-        if self.broken is not None:
-            settled(self.broken)
+        refused = self.broken or (closed() if self._closed else None)
+        if refused is not None:
+            settled(refused)
             return
         self._queue.append((append, settled))
         self._idle.clear()
@@ -68,35 +70,55 @@ class Committer:
         await self._idle.wait()
 
     async def aclose(self) -> None:
-        """Write what is queued, then stop."""
+        """Write what is queued, then stop; what is queued from now on is refused."""
         if self._task is None:
             return
-        if self.broken is None:
-            await self.flush()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
+        try:
+            if self.broken is None:
+                await self.flush()
+        finally:
+            # Cancelled in the middle too: whoever still waits must hear of it.
+            self._closed = True
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            left, self._queue = self._queue, []
+            for _, settled in left:
+                _tell(settled, closed())
+
+    def fail(self, error: Exception) -> None:
+        """Write no more: somebody else has learned that it cannot go on."""
+        if self.broken is None and not self._closed:
+            self._break(error, [])
 
     async def _run(self) -> None:
-        while True:
+        while self.broken is None:
             await self._wake.wait()
             batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
             if not self._queue:
                 self._wake.clear()
-            await self._write(batch)
+            if batch:
+                await self._write(batch)
             if not self._queue:
                 self._idle.set()
 
     async def _write(self, batch: list[tuple[Append, Settled]]) -> None:
         try:
             results = await self._until_written([append for append, _ in batch])
+        except asyncio.CancelledError:
+            for _, settled in batch:
+                _tell(settled, closed())
+            raise
         except (StorageError, Fenced) as error:
-            self._break(error, batch)
+            self._refuse_or_break(error, batch)
+            return
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: nobody may wait for ever because of it
+            self._break(StorageError(f"writing to the database went wrong: {error!r}"), batch)
             return
         self.batches += 1
         self.appends += len(batch)
         for (_, settled), result in zip(batch, results, strict=True):
-            settled(result)
+            _tell(settled, result)
 
     async def _until_written(self, appends: list[Append]) -> list[Exception | None]:
         """A transaction that failed wrote nothing, so it may be tried again (rule 34)."""
@@ -109,23 +131,40 @@ class Committer:
             except StorageError as error:
                 wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)]
                 starts_alone = all(append.start is not None for append in appends)
-                if starts_alone or loop.time() + wait_s > give_up_at:
+                if starts_alone or not error.retriable or loop.time() + wait_s > give_up_at:
                     raise
                 tries += 1
                 log.warning(names.COMMIT_FAILED, error=str(error), again_in_s=wait_s)
                 await asyncio.sleep(wait_s)
 
-    def _break(self, error: Exception, batch: list[tuple[Append, Settled]]) -> None:
+    def _refuse_or_break(self, error: StorageError | Fenced, batch: list[tuple[Append, Settled]]) -> None:
         starts_alone = all(append.start is not None for append, _ in batch)
-        if starts_alone and not isinstance(error, Fenced):
+        if starts_alone and isinstance(error, StorageError) and error.retriable:
             # Callers are waiting for these and nothing of them exists yet: the engine itself goes on.
             for _, settled in batch:
-                settled(error)
+                _tell(settled, error)
             return
+        self._break(error, batch)
+
+    def _break(self, error: Exception, batch: list[tuple[Append, Settled]]) -> None:
         log.error(names.ENGINE_BROKEN, error=str(error))
         self.broken = error
         waiting, self._queue = [*batch, *self._queue], []
         for _, settled in waiting:
-            settled(error)
+            _tell(settled, error)
         self._on_broken(error)
+        self._wake.set()
         self._idle.set()
+
+
+def closed() -> MakegoodError:
+    """The error for whatever comes when the engine is closed."""
+    return StorageError("the engine is closed; use it inside `async with Engine(...)` or `with Engine(...)`")
+
+
+def _tell(settled: Settled, result: Exception | None) -> None:
+    """One that fails must not keep the others of its batch from hearing."""
+    try:
+        settled(result)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours, in one execution
+        log.error(names.JUDGEMENT_FAILED, error=repr(error))

@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any, Protocol
 
 from makegood.core import inputs
 from makegood.core.evolve import fold
 from makegood.core.state import State
-from makegood.engine.definitions import Definitions
+from makegood.engine.definitions import Definitions, Registered, schema_check
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
 from makegood.engine.runner import Runner
-from makegood.errors import MakegoodError, NotFound
+from makegood.engine.starts import plain_json
+from makegood.errors import Fenced, InputError, NotFound, Refused, StorageError
+from makegood.model import LIMITS, SignalStep
 from makegood.ports import Clock, InboxRow, Invoker, Journal, Leases, Stored
 
 CLAIM_MAX = 500
@@ -25,6 +28,8 @@ INBOX_S = 0.25
 LOAD_PAGE = 1_000
 OTHERS_DUE_MS = 250
 """How often an engine with `only` looks whether what is due is its own."""
+AFTER_TROUBLE_S = 1.0
+"""How long the database is left alone when it could not be asked."""
 LEFT_FOR_MS = 5_000
 """How long an execution is left alone whose services are not all here."""
 
@@ -39,6 +44,7 @@ class Intake:
     Args:
         only: Advance none but these executions; None advances all.
         room: How many more executions may be taken in.
+        on_fenced: Told when somebody else holds the database.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Intake:
         *,
         only: Collection[str] | None,
         room: Callable[[], int],
+        on_fenced: Callable[[Fenced], None],
     ) -> None:
         self._store = store
         self._runner = runner
@@ -59,11 +66,17 @@ class Intake:
         self._clock = clock
         self._only = only
         self._room = room
+        self._on_fenced = on_fenced
         self._due = asyncio.Event()
         self._next_ms: int | None = None
-        self._loading: dict[str, asyncio.Future[Live | None]] = {}
+        self._crowded = False
+        # What was claimed and is not in memory yet. Claims are made one at a time, so that nobody
+        # finds an execution claimed without finding it here.
+        self._claiming = asyncio.Lock()
+        self._loading: dict[str, asyncio.Future[None]] = {}
         self._unserved: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._bringing: set[asyncio.Task[Live | None]] = set()
 
     def start(self) -> None:
         """Begin to take in what is left over and what comes due."""
@@ -72,22 +85,34 @@ class Intake:
             self._tasks = [loop.create_task(self._claim_forever()), loop.create_task(self._read_inbox_forever())]
             self._due.set()
 
+    def halt(self) -> None:
+        """Take in nothing more, without waiting for what is under way."""
+        for task in (*self._tasks, *self._bringing):
+            if task is not asyncio.current_task():
+                task.cancel()
+
     async def stop(self) -> None:
         """Take in nothing more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        self.halt()
+        await asyncio.gather(*self._tasks, *self._bringing, return_exceptions=True)
+        for loading in self._loading.values():
+            loading.cancel()
+
+    def look_at_the_clock(self) -> None:
+        """It was set by hand."""
+        self._due.set()
 
     def parked(self, wake_ms: int | None) -> None:
         """Some execution was parked until then."""
+        self.room_made()
         if wake_ms is not None and (self._next_ms is None or wake_ms < self._next_ms):
             self._next_ms = wake_ms
             self._due.set()
 
     def room_made(self) -> None:
         """There may be room for an execution that was left waiting."""
-        self._due.set()
+        if self._crowded:
+            self._due.set()
 
     # --- claiming ---
 
@@ -97,9 +122,12 @@ class Intake:
             self._due.clear()
             try:
                 await self._claim_due()
-            except MakegoodError as error:
-                log.warning(names.COMMIT_FAILED, error=str(error))
-                await asyncio.sleep(1.0)
+            except Fenced as error:
+                self._on_fenced(error)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for ever
+                log.warning(names.COMMIT_FAILED, error=repr(error))
+                await asyncio.sleep(AFTER_TROUBLE_S)
                 self._due.set()
 
     async def _wait_until_due(self) -> None:
@@ -114,43 +142,78 @@ class Intake:
                     return
 
     async def _claim_due(self) -> None:
+        # Unknown from here on: what is parked while we look sets it, and is not forgotten below.
+        self._next_ms = None
+        self._crowded = False
         while (room := self._room()) > 0:
             only = None if self._only is None else list(self._only)
-            found = await self._store.claim(self._clock.now_ms(), limit=min(room, CLAIM_MAX), only=only)
-            taken = [await self._take(stored) for stored in found]
-            if len(found) < min(room, CLAIM_MAX) or not any(taken):
+            limit = min(room, CLAIM_MAX)
+            found = await self._claim(limit, only)
+            for stored in found:
+                with suppress(Exception):  # It is logged, and stays where it is.
+                    self._runner.rest(await self._take(stored))
+            if len(found) < limit:
                 break
         else:
-            self._next_ms = None
+            self._crowded = True
             return
-        self._next_ms = await self._store.next_wake_ms()
-        if self._only is not None and self._next_ms is not None:
+        next_ms = await self._store.next_wake_ms()
+        if self._only is not None and next_ms is not None:
             # The next one due may be another's, which stays due for as long as this engine runs.
-            self._next_ms = max(self._next_ms, self._clock.now_ms() + OTHERS_DUE_MS)
+            next_ms = max(next_ms, self._clock.now_ms() + OTHERS_DUE_MS)
+        if next_ms is not None and (self._next_ms is None or next_ms < self._next_ms):
+            self._next_ms = next_ms
 
-    async def _take(self, stored: Stored) -> Live | None:
-        """Load an execution and resume it; one that cannot be understood or served is left alone."""
+    async def _claim(self, limit: int, only: Collection[str] | None, *, early: bool = False) -> list[Stored]:
+        async with self._claiming:
+            found = await self._store.claim(self._clock.now_ms(), limit=limit, only=only, early=early)
+            for stored in found:
+                self._loading[stored.execution_id] = asyncio.get_running_loop().create_future()
+        return found
+
+    async def _take(self, stored: Stored) -> Live:
+        """Load an execution that was claimed and resume it; one that cannot be understood or served is left alone.
+
+        Raises:
+            Refused: Its services are not all here.
+        """
         try:
             registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-            missing = [name for name in registered.program.services if not self._invoker.knows(name)]
-            if missing:
-                self._leave(stored, f"no service {', '.join(sorted(missing))} here")
-                return None
-            state = State(registered.program)
-            position = 0
-            while True:
-                records = await self._store.load(stored.execution_id, start=position, limit=LOAD_PAGE)
-                fold(registered.program, records, state)
-                position += len(records)
-                if len(records) < LOAD_PAGE:
-                    break
-        except Exception as error:  # noqa: BLE001 - nothing read at start-up is fatal; this one stays where it is
+            self._check_served(stored, registered)
+            state, position = await self._load(stored.execution_id, registered)
+            live = Live(stored.execution_id, registered.program, state, position, standing_of(state))
+            log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
+            self._runner.resume(live)
+        except Refused as error:
+            self._leave(stored, str(error))
+            raise
+        except Exception as error:
             log.error(names.EXECUTION_NOT_UNDERSTOOD, execution=stored.execution_id, error=repr(error))
-            return None
-        live = Live(stored.execution_id, registered.program, state, position, standing_of(state))
-        log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
-        self._runner.resume(live)
+            raise
+        finally:
+            loading = self._loading.pop(stored.execution_id, None)
+            if loading is not None:
+                loading.set_result(None)
         return live
+
+    async def _load(self, execution_id: str, registered: Registered) -> tuple[State, int]:
+        state = State(registered.program)
+        position = 0
+        while True:
+            records = await self._store.load(execution_id, start=position, limit=LOAD_PAGE)
+            fold(registered.program, records, state)
+            position += len(records)
+            if len(records) < LOAD_PAGE:
+                return state, position
+
+    def _check_served(self, stored: Stored, registered: Registered) -> None:
+        missing = sorted(name for name in registered.program.services if not self._invoker.knows(name))
+        if missing:
+            raise Refused(
+                f"execution {stored.execution_id!r} needs services that this engine does not have: "
+                f"{', '.join(missing)}. Register them, or ask where they are.",
+                code="unserved",
+            )
 
     def _leave(self, stored: Stored, why: str) -> None:
         """Released and parked, never failed: a process that offers the service goes on with it."""
@@ -161,64 +224,47 @@ class Intake:
 
     # --- one execution, for a request ---
 
-    async def activate(self, execution_id: str) -> Live | None:
-        """The execution in memory, taken in if it was parked; None when it has ended.
+    async def activate(self, execution_id: str) -> Live:
+        """The execution in memory: taken in if it was parked, revived if it has ended.
 
         Raises:
             NotFound: There is no such execution.
+            Refused: Its services are not all here.
         """
-        live = self._runner.live.get(execution_id)
-        if live is not None:
-            return live
+        while (live := self._runner.live.get(execution_id)) is None:
+            task = asyncio.get_running_loop().create_task(self._bring(execution_id))
+            self._bringing.add(task)
+            task.add_done_callback(self._bringing.discard)
+            try:
+                # What was claimed must come in, whatever becomes of the one who asks for it.
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                task.add_done_callback(self._nobody_asks)
+                raise
+        return live
+
+    def _nobody_asks(self, task: asyncio.Task[Live | None]) -> None:
+        if not task.cancelled() and task.exception() is None and (live := task.result()) is not None:
+            self._runner.rest(live)
+
+    async def _bring(self, execution_id: str) -> Live | None:
+        """Take it in; None when somebody else does, or did while we looked."""
+        moving = self._loading.get(execution_id) or self._runner.parking.get(execution_id)
+        if moving is not None:
+            await asyncio.wait([moving])
+            return None
+        found = await self._claim(1, [execution_id], early=True)
+        if found:
+            return await self._take(found[0])
         stored = await self._store.find(execution_id)
         if stored is None:
             raise NotFound(f"there is no execution {execution_id!r}")
-        if execution_id in self._loading:
-            return await asyncio.shield(self._loading[execution_id])
-        loading: asyncio.Future[Live | None] = asyncio.get_running_loop().create_future()
-        self._loading[execution_id] = loading
-        try:
-            live = await self._load_for_request(stored)
-            loading.set_result(live)
-        finally:
-            del self._loading[execution_id]
-            if not loading.done():
-                loading.cancel()
-        return live
-
-    async def _load_for_request(self, stored: Stored) -> Live | None:
-        found = await self._store.claim(self._clock.now_ms(), limit=1, only=[stored.execution_id], early=True)
-        if found:
-            return await self._take(found[0])
-        # It may have been taken in while we asked.
-        return self._runner.live.get(stored.execution_id)
-
-    async def revive(self, stored: Stored) -> Live:
-        """An ended execution in memory again, for an operator's repair."""
-        registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-        state = fold(registered.program, await self._store.load(stored.execution_id))
-        live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state))
-        return self._runner.live.setdefault(stored.execution_id, live)
-
-    # --- the inbox ---
-
-    async def _read_inbox_forever(self) -> None:
-        while True:
-            try:
-                rows = await self._store.inbox(limit=100)
-                for row in rows:
-                    if self._only is None or row.execution_id in self._only:
-                        await self._handle(row)
-            except MakegoodError as error:
-                log.warning(names.REQUEST_DROPPED, error=str(error))
-            await asyncio.sleep(INBOX_S)
-
-    async def _handle(self, row: InboxRow) -> None:
-        try:
-            await self.request(row.execution_id, request_of(row.kind, row.body), inbox_id=row.id)
-        except MakegoodError as error:
-            log.warning(names.REQUEST_DROPPED, execution=row.execution_id, kind=row.kind, error=str(error))
-            await self._store.drop_inbox([row.id], verdict=str(error))
+        elsewhere = any(execution_id in each for each in (self._runner.live, self._loading, self._runner.parking))
+        if stored.standing.parked or elsewhere:
+            return None
+        # It has ended; or nobody has it although it is ours, since it was not understood, or went wrong: once more.
+        self._loading[execution_id] = asyncio.get_running_loop().create_future()
+        return await self._take(stored)
 
     async def request(self, execution_id: str, news: inputs.Input, *, inbox_id: int | None = None) -> None:
         """Put a request before an execution, wherever it is; return when the verdict is durable.
@@ -226,16 +272,16 @@ class Intake:
         Raises:
             NotFound: There is no such execution.
             Refused: Its state does not allow it; nothing was changed.
+            InputError: The payload of a signal does not fit.
         """
         live = await self.activate(execution_id)
-        if live is None:
-            stored = await self._store.find(execution_id)
-            assert stored is not None
-            live = await self.revive(stored)
         try:
+            if isinstance(news, inputs.Signal):
+                _check_payload(live, news)
             await self._tell(live, news, inbox_id)
         finally:
-            self._runner.forget_if_ended(live)
+            self._runner.rest(live)
+            self.room_made()
 
     async def _tell(self, live: Live, news: inputs.Input, inbox_id: int | None) -> None:
         """Put news before a live execution; return when what followed is durable."""
@@ -250,12 +296,46 @@ class Intake:
         try:
             self._runner.tell(live, news, told)
         finally:
-            settled_by_record = inbox_id is None or inbox_id not in live.inbox_ids
-            if not settled_by_record:
+            unsettled = inbox_id is not None and inbox_id in live.inbox_ids
+            if unsettled:
                 live.inbox_ids.remove(inbox_id)  # type: ignore[arg-type]
-        if not settled_by_record:
-            await self._store.drop_inbox([inbox_id])  # type: ignore[list-item]
         await done
+        if unsettled:
+            await self._store.drop_inbox([inbox_id])  # type: ignore[list-item]
+
+    # --- the inbox ---
+
+    async def _read_inbox_forever(self) -> None:
+        while True:
+            rest_s = INBOX_S
+            try:
+                rows = await self._store.inbox(limit=100)
+                for row in rows:
+                    if self._only is None or row.execution_id in self._only:
+                        await self._handle(row)
+            except Fenced as error:
+                self._on_fenced(error)
+                return
+            except Exception as error:  # noqa: BLE001 - the requests stay where they are
+                log.warning(names.COMMIT_FAILED, error=repr(error))
+                rest_s = AFTER_TROUBLE_S
+            await asyncio.sleep(rest_s)
+
+    async def _handle(self, row: InboxRow) -> None:
+        try:
+            await self.request(row.execution_id, request_of(row.kind, row.body), inbox_id=row.id)
+        except (StorageError, Fenced):
+            # No verdict: it stays in the inbox, for this engine or the next one.
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be understood must not stop the others
+            log.warning(names.REQUEST_DROPPED, execution=row.execution_id, kind=row.kind, error=repr(error))
+            await self._store.drop_inbox([row.id], verdict=str(error) or repr(error))
+
+
+def _check_payload(live: Live, news: inputs.Signal) -> None:
+    steps = (node.step for node in live.program.nodes)
+    schema = next((step.schema for step in steps if isinstance(step, SignalStep) and step.signal == news.name), None)
+    schema_check(schema, f"the payload of signal {news.name!r}")(news.payload)
 
 
 def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
@@ -263,7 +343,10 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
 
     Raises:
         NotFound: There is no such request.
+        InputError: Its arguments do not fit.
     """
+    if not isinstance(body, dict):
+        raise InputError(f"the arguments of {kind!r} are no object")
     by, note = str(body.get("by", "")), str(body.get("note", ""))
     match kind:
         case "cancel":
@@ -277,8 +360,15 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
         case "compensate":
             return inputs.Compensate(by, note)
         case "resolve":
-            return inputs.Resolve(str(body["step"]), note, by)
+            return inputs.Resolve(_text(kind, body, "step"), note, by)
         case "signal":
-            return inputs.Signal(str(body["name"]), body.get("payload"))
+            return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
         case _:
             raise NotFound(f"there is no request {kind!r}")
+
+
+def _text(kind: str, body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise InputError(f"{kind!r} needs {name!r}, a string")
+    return value

@@ -36,7 +36,7 @@ from makegood.engine.committer import Committer
 from makegood.engine.live import Live, signature_of, standing_of
 from makegood.engine.log import log, names
 from makegood.errors import MakegoodError
-from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Start, Stored
+from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Standing, Start, Stored
 
 PARK_AFTER_MS = 2_000
 """A wait that is shorter is spent in memory."""
@@ -52,6 +52,11 @@ class Runner:
         on_end: Called with an execution whose end is durable.
         on_park: Called with the moment at which a parked execution is due, or None.
         on_record: Called with every record once it is durable.
+        on_lost: Called with the id of an execution that cannot go on in this process, and why.
+
+    Attributes:
+        live: What is in memory, by id.
+        parking: What is leaving it: done when that is durable. Nobody may take it in before.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Runner:
         on_end: Callable[[Live], None],
         on_park: Callable[[int | None], None],
         on_record: Watcher,
+        on_lost: Callable[[str, Exception], None],
     ) -> None:
         self._committer = committer
         self._invoker = invoker
@@ -72,10 +78,12 @@ class Runner:
         self._on_end = on_end
         self._on_park = on_park
         self._on_record = on_record
+        self._on_lost = on_lost
         self._alarm = Alarm(clock, self._ring)
         self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self.live: dict[str, Live] = {}
+        self.parking: dict[str, asyncio.Future[None]] = {}
         self.stopping = False
         invoker.on_free = self._freed
 
@@ -120,7 +128,13 @@ class Runner:
             Refused: The news are refused; nothing was changed. Likewise NotFound and InputError.
         """
         moment = self.moment()
-        record = decide(execution.state, news, moment, self._settings)
+        try:
+            record = decide(execution.state, news, moment, self._settings)
+        except MakegoodError:
+            raise
+        except Exception as error:
+            self._lose(execution, error)
+            raise
         self._advance(execution, record, moment, told=told)
 
     def when_durable(self, execution: Live, told: Told) -> None:
@@ -172,11 +186,7 @@ class Runner:
         service = self._service(execution.state, key, undo)
         match self._invoker.reserve(service):
             case Slot.GRANTED:
-                news: inputs.Input = inputs.Granted(key, undo, self._invoker.default_timeout_ms(service))
-                longer = extend(record, execution.state, news, moment, self._settings)
-                if (key, undo) not in execution.state.open:
-                    self._invoker.release(service)
-                return longer
+                return self._granted(execution, command, service, record, moment)
             case Slot.BUSY:
                 execution.asked[(key, undo)] = None
                 self._waiting.setdefault(service, deque()).append((execution, key, undo))
@@ -185,6 +195,17 @@ class Runner:
                 message = f"there is no service {service!r} here"
                 reply = Reply("not_sent", code="service_not_found", message=message)
                 return extend(record, execution.state, inputs.Unreachable(key, undo, reply), moment, self._settings)
+
+    def _granted(
+        self, execution: Live, command: Dispatch, service: str, record: Record | None, moment: Moment
+    ) -> Record | None:
+        """A place is held: journal the attempt, or give the place back when it is not wanted any more."""
+        key, undo = command.key, command.undo
+        news = inputs.Granted(key, undo, self._invoker.default_timeout_ms(service))
+        longer = extend(record, execution.state, news, moment, self._settings)
+        if (key, undo) not in execution.state.open:
+            self._invoker.release(service)
+        return longer
 
     def _service(self, state: State, key: Key, undo: bool) -> str:
         node = state.node(key)
@@ -222,6 +243,8 @@ class Runner:
 
         def settled(error: Exception | None) -> None:
             self._settled(execution, record, sends, told, error, ended=ended)
+            if error is not None and start is None:
+                self._on_lost(execution.id, error)
 
         self._committer.append(append, settled)
 
@@ -258,22 +281,37 @@ class Runner:
         execution.leaving = True
         if self.live.get(execution.id) is execution:
             del self.live[execution.id]
-        self._alarm.set(execution.id, None)
+            self._alarm.set(execution.id, None)
 
-    def forget_if_ended(self, execution: Live) -> None:
-        """An ended execution was only looked at: it need not stay in memory."""
-        if execution.state.ended and not execution.queued and not execution.leaving:
+    def _lose(self, execution: Live, error: Exception) -> None:
+        """Judging it went wrong, which is a mistake of ours: it stops here, alone, as its journal stands."""
+        log.error(names.JUDGEMENT_FAILED, execution=execution.id, error=repr(error))
+        self._forget(execution)
+        self._on_lost(execution.id, error)
+
+    def rest(self, execution: Live) -> None:
+        """It was only looked at: one that has ended, or that just waits, need not stay in memory."""
+        if not execution.state.ended:
+            self._park_if_idle(execution)
+        elif not execution.queued and not execution.leaving:
             self._forget(execution)
 
     # --- sending ---
 
     def _send(self, execution: Live, send: Send) -> None:
-        task = asyncio.get_running_loop().create_task(self._call(execution, send))
+        track = execution.state.instances[send.key].track(send.undo)
+        given_up = track.open_until is None or track.attempts != send.attempt
+        if given_up or self.stopping or execution.leaving:
+            # While the record was being written: it is sent again, or not wanted any more.
+            self._invoker.release(self._service(execution.state, send.key, send.undo))
+            return
+        invocation = self._invocation(execution, send)
+        task = asyncio.get_running_loop().create_task(self._call(execution, send, invocation))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         execution.sending += 1
 
-    async def _call(self, execution: Live, send: Send) -> None:
+    def _invocation(self, execution: Live, send: Send) -> Invocation:
         state = execution.state
         instance = state.instances[send.key]
         node = state.node(send.key)
@@ -281,7 +319,7 @@ class Runner:
         deadline_ms = instance.track(send.undo).open_until
         assert target is not None
         assert deadline_ms is not None
-        invocation = Invocation(
+        return Invocation(
             execution_id=execution.id,
             workflow=state.workflow,
             step=state.name(send.key),
@@ -293,9 +331,11 @@ class Runner:
             deadline_ms=deadline_ms,
             undo=send.undo,
         )
+
+    async def _call(self, execution: Live, send: Send, invocation: Invocation) -> None:
         reply = await self._invoker.invoke(invocation)
         execution.sending -= 1
-        strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(target.service)
+        strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(invocation.service)
         self._tell_live(execution, inputs.Replied(send.key, send.undo, send.attempt, reply, strict))
 
     def _tell_live(self, execution: Live, news: inputs.Input) -> None:
@@ -305,25 +345,51 @@ class Runner:
         try:
             self.tell(execution, news)
         except Exception as error:  # noqa: BLE001 - one execution must not stop the others
-            log.error(names.JUDGEMENT_FAILED, execution=execution.id, error=repr(error))
-            if not isinstance(error, MakegoodError):
-                self._forget(execution)
+            if isinstance(error, MakegoodError):
+                log.error(names.JUDGEMENT_FAILED, execution=execution.id, error=repr(error))
+            elif not execution.leaving:
+                self._lose(execution, error)
+        self._park_if_idle(execution)
 
     def _freed(self, service: str) -> None:
-        """A place at a service is free: whoever has waited longest asks again."""
+        """A place at a service is free: it is held for whoever has waited longest, before anybody new gets it."""
         queue = self._waiting.get(service)
-        while queue:
-            execution, key, undo = queue.popleft()
-            execution.asked.pop((key, undo), None)
-            if not execution.leaving and (key, undo) in execution.state.ready:
-                asyncio.get_running_loop().call_soon(self._ask_again, execution, key, undo)
-                return
+        loop = asyncio.get_running_loop()
+        while queue and not self.stopping:
+            execution, key, undo = queue[0]
+            if execution.leaving or (key, undo) not in execution.state.ready:
+                queue.popleft()
+                execution.asked.pop((key, undo), None)
+                loop.call_soon(self.rest, execution)
+                continue
+            slot = self._invoker.reserve(service)
+            if slot is not Slot.BUSY:
+                queue.popleft()
+                loop.call_soon(self._ask_again, execution, Dispatch(key, undo), service, slot)
+            return
 
-    def _ask_again(self, execution: Live, key: Key, undo: bool) -> None:
-        if not execution.leaving and (key, undo) in execution.state.ready:
-            self._advance(execution, None, self.moment(), commands=[Dispatch(key, undo)])
+    def _ask_again(self, execution: Live, command: Dispatch, service: str, slot: Slot) -> None:
+        execution.asked.pop((command.key, command.undo), None)
+        if execution.leaving or self.stopping or (command.key, command.undo) not in execution.state.ready:
+            if slot is Slot.GRANTED:
+                # Whoever waits next hears of it.
+                self._invoker.release(service)
+        else:
+            try:
+                moment = self.moment()
+                if slot is Slot.GRANTED:
+                    self._advance(execution, self._granted(execution, command, service, None, moment), moment)
+                else:
+                    self._advance(execution, None, moment, commands=[command])
+            except Exception as error:  # noqa: BLE001 - one execution must not stop the others
+                self._lose(execution, error)
+        self.rest(execution)
 
     # --- time ---
+
+    def look_at_the_clock(self) -> None:
+        """It was set by hand."""
+        self._alarm.look()
 
     def _set_alarm(self, execution: Live) -> None:
         if not execution.leaving:
@@ -350,17 +416,24 @@ class Runner:
     def park(self, execution: Live, wake_ms: int | None) -> None:
         """Leave an execution to whoever claims it when it is due."""
         self._forget(execution)
-        standing = replace(execution.standing, parked=True, wake_at_ms=wake_ms)
-        append = Append(execution_id=execution.id, position=execution.position, record=None, standing=standing)
-        self._committer.append(append, lambda error: self._on_park(wake_ms) if error is None else None)
+        self._leave(execution.id, execution.position, execution.standing, wake_ms)
 
     def park_unloaded(self, stored: Stored, wake_ms: int) -> None:
         """Give back an execution that was claimed and cannot be advanced here."""
-        standing = replace(stored.standing, parked=True, wake_at_ms=wake_ms)
-        append = Append(
-            execution_id=stored.execution_id, position=stored.positions, record=None, standing=standing
-        )
-        self._committer.append(append, lambda error: self._on_park(wake_ms) if error is None else None)
+        self._leave(stored.execution_id, stored.positions, stored.standing, wake_ms)
+
+    def _leave(self, execution_id: str, position: int, standing: Standing, wake_ms: int | None) -> None:
+        parking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.parking[execution_id] = parking
+
+        def settled(error: Exception | None) -> None:
+            del self.parking[execution_id]
+            parking.set_result(None)
+            if error is None:
+                self._on_park(wake_ms)
+
+        parked = replace(standing, parked=True, wake_at_ms=wake_ms)
+        self._committer.append(Append(execution_id=execution_id, position=position, record=None, standing=parked), settled)
 
     # --- stopping ---
 

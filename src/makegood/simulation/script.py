@@ -42,6 +42,7 @@ class Scripted:
     poll_after_s: float = 1.0
 
 
+_REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
 OK = Scripted(kind="ok", value={}, effect=True)
 
 
@@ -171,7 +172,7 @@ class ScriptedServices:
         self._open.pop(call.key, None)
         if reply.kind == "ok":
             self._granted[call.key] = reply
-        elif reply.kind in {"reject", "status"}:
+        elif reply.kind == "reject" or (reply.kind == "status" and reply.value in _REFUSALS):
             self._refused.add(call.key)
 
     def hung_up(self, call: Call, now_ms: int) -> None:
@@ -180,7 +181,7 @@ class ScriptedServices:
         self._open.pop(call.key, None)
 
     def refused(self, key: str) -> bool:
-        """Whether the key was answered, and never with `ok`."""
+        """Whether the key was definitely refused, and never answered `ok`."""
         return key in self._refused and key not in self._granted
 
     def lose(self, call: Call, now_ms: int) -> None:

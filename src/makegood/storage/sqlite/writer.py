@@ -238,7 +238,10 @@ class Writer:
         ours = translated(error, self._path)
         if isinstance(error, (apsw.IOError, apsw.CorruptError, apsw.NotADBError)):
             # After a failed sync nobody can tell what the disk holds: only opening it anew can.
-            self._broken = StorageUnavailable(f"{ours} This store stays closed for writing; open it again.")
+            self._broken = StorageUnavailable(
+                f"{ours} This store stays closed for writing; open it again.", retriable=False
+            )
+            ours.retriable = False
         return ours
 
     def _one(self, name: str, *values: Any) -> Any:
