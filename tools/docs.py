@@ -18,8 +18,10 @@ from makegood.core.state import ENDS
 from makegood.core.transitions import CLOSING, COMPENSATION, EXECUTION, STEP, Transition
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a script's own path is its folder
+from tools import reference  # noqa: E402
+
 SKIPPED = frozenset({".venv", ".git", "node_modules", "cel_spec"})
-NOTE = "<!-- Written by `make docs` from {source}; edit that. -->\n"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]*\ssrc=\"([^\"]+)\"")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
@@ -30,7 +32,12 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is out of date")
     check = arguments.parse_args().check
-    problems = [problem for path, page in PAGES.items() for problem in settle(ROOT / path, page(), check=check)]
+    problems: list[str] = []
+    for path, page in PAGES.items():
+        try:
+            problems += settle(ROOT / path, page(), check=check)
+        except reference.Missing as missing:
+            problems.append(f"{path}: {missing}")
     problems += broken_links()
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -57,7 +64,7 @@ def states() -> str:
     """The reference of states."""
     closing = ", ".join(f"`{event.__name__}`" for event in CLOSING)
     parts = [
-        NOTE.format(source="src/makegood/core/transitions.py"),
+        reference.NOTE.format(source="src/makegood/core/transitions.py"),
         "# States\n",
         "An execution, each of its steps, and each entry of its compensation list have a state. It changes only by an",
         "event that is recorded in the journal; everything else is refused and changes nothing.\n",
@@ -118,7 +125,7 @@ def table(rows: Iterable[Transition]) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/reference/states.md": states}
+PAGES: dict[str, Callable[[], str]] = {"docs/reference/states.md": states, **reference.PAGES}
 
 
 # --- links -------------------------------------------------------------------------------------

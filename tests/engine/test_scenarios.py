@@ -9,7 +9,7 @@ import pytest
 
 from makegood.simulation.expectation import differences
 from makegood.simulation.scenario import Scenario, play_on_core
-from playing import play_in_memory, play_killed, scenarios
+from engine_plays import play_in_memory, play_killed, scenarios
 
 pytestmark = pytest.mark.anyio
 

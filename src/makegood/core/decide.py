@@ -11,6 +11,7 @@ from typing import Any, assert_never
 from makegood.core import events as ev
 from makegood.core import inputs
 from makegood.core.attempts import given_up, granted, replied, take_over, timeout_failure, unreachable
+from makegood.core.children import Family, child_ended, child_resolved, halt
 from makegood.core.events import Failure, Record
 from makegood.core.evolve import close_record
 from makegood.core.failing import abort, fail, halted_around, region_moved
@@ -25,13 +26,21 @@ from makegood.model import SignalStep
 
 
 def begin(
-    program: Program, execution_id: str, value: Any, moment: Moment, settings: Settings, *, business_key: str | None = None
+    program: Program,
+    execution_id: str,
+    value: Any,
+    moment: Moment,
+    settings: Settings,
+    *,
+    business_key: str | None = None,
+    family: Family | None = None,
 ) -> tuple[State, Record]:
     """Start an execution: its state and its first record.
 
     Args:
         value: The execution's input, plain JSON, already checked against the schema.
         business_key: Already evaluated.
+        family: Of a child: who called it.
     """
     state = State(program)
     timeout_ms = program.definition.timeout_ms
@@ -44,6 +53,9 @@ def begin(
         value,
         None if timeout_ms is None else moment.now_ms + timeout_ms,
         business_key,
+        parent=None if family is None else family.parent,
+        root=None if family is None else family.root,
+        depth=0 if family is None else family.depth,
     )
     j = Judgement(state, moment, settings)
     j.emit(started)
@@ -78,6 +90,12 @@ def _judge(j: Judgement, news: inputs.Input) -> None:
             _time_reached(j)
         case inputs.Unreachable():
             unreachable(j, news)
+        case inputs.ChildResolved():
+            child_resolved(j, news)
+        case inputs.ChildEnded():
+            child_ended(j, news)
+        case inputs.Halt():
+            halt(j, news)
         case inputs.TakeOver():
             take_over(j)
         case inputs.Signal():

@@ -84,10 +84,11 @@ class FailureSuppressed:
 
 @fact
 class CompensationStarted:
-    """Everything has drained, or an operator asked for it: the execution is compensating."""
+    """Everything has drained, or an operator or the parent asked for it: the execution is compensating."""
 
     by: str = ""
     note: str = ""
+    parent: bool = False
 
 
 @fact
@@ -164,6 +165,19 @@ class StepScheduled:
     iteration: Iteration
     input: Any
     entry: str | None = None
+
+
+@fact
+class ChildStarted:
+    """A workflow that a step calls is to run as an execution of its own: `child` is its id (rule 25).
+
+    The version is the one that was resolved when the step was scheduled.
+    """
+
+    step: str
+    iteration: Iteration
+    child: str
+    version: int
 
 
 @fact
@@ -395,6 +409,7 @@ Event = (
     | TimeoutHeld
     | SignalReceived
     | StepScheduled
+    | ChildStarted
     | StepStarted
     | BranchTaken
     | ItemsTaken

@@ -54,6 +54,10 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
             _step_scheduled(state, event, at_ms)
         case ev.AttemptStarted():
             _attempt_started(state, event)
+        case ev.ChildStarted():
+            instance = _of(state, event)
+            instance.child, instance.child_version = event.child, event.version
+            state.touched.append((instance.key, False))
         case ev.StepStarted():
             _step_started(state, event, at_ms)
         case ev.BranchTaken():
@@ -83,6 +87,7 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
         case ev.FailureSuppressed():
             state.suppressed.append(event.error)
         case ev.CompensationStarted():
+            state.reclaimed = state.reclaimed or event.parent
             _compensation_started(state, at_ms)
         case ev.UndoScheduled():
             _undo_scheduled(state, event, at_ms)
@@ -106,6 +111,7 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
             region = (node.index, event.iteration)
             state.halted[region] = event.error
             state.agenda[region] = None
+            state.touched.extend(state.attending)
             _try_phase(state, node, event.iteration, "halting")
         case ev.ScopeUndoing():
             _scope_undoing(state, _of(state, event), at_ms)
@@ -164,6 +170,7 @@ def _abort(state: State, event: ev.AbortDecided) -> None:
     state.error = event.error
     state.halted[ROOT] = event.error
     state.agenda[ROOT] = None
+    state.touched.extend(state.attending)
     state.timers.clear(TIMEOUT)
 
 
@@ -189,6 +196,7 @@ def _resumed(state: State, event: ev.ExecutionResumed) -> None:
         state.timeout_at_ms = event.timeout_at_ms
         state.timers.set(TIMEOUT, event.timeout_at_ms)
     state.touched.extend(state.ready)
+    state.touched.extend(state.attending)
 
 
 # --- steps -------------------------------------------------------------------------------------
@@ -228,8 +236,16 @@ def _step_scheduled(state: State, event: ev.StepScheduled, at_ms: int) -> None:
     instance.input = _value(state, event, event.input)
     if event.entry is not None:
         instance.compensation = "armed"
+    if state.program.nodes[instance.node].kind is Kind.WORKFLOW:
+        _attend(state, instance.key, undo=False)
+        return
     instance.call = Track(since_ms=at_ms, due_ms=at_ms)
     _make_ready(state, instance.key, undo=False)
+
+
+def _attend(state: State, key: Key, *, undo: bool) -> None:
+    state.attending[(key, undo)] = None
+    state.touched.append((key, undo))
 
 
 def _step_started(state: State, event: ev.StepStarted, at_ms: int) -> None:
@@ -302,6 +318,8 @@ def _retire(state: State, instance: Instance, node: Node, forward: Forward, at_m
         _rest(state, key, track, undo=False)
     elif instance.until_ms is not None:
         state.timers.clear(("wait", key))
+    if node.kind is Kind.WORKFLOW:
+        state.attending.pop((key, False), None)
     if node.kind is Kind.SIGNAL:
         waiting = state.waiting.get(node.step.signal, [])  # type: ignore[union-attr]
         if key in waiting:
@@ -517,13 +535,17 @@ def _undo_scheduled(state: State, event: ev.UndoScheduled, at_ms: int) -> None:
     node = state.program.nodes[instance.node]
     for region in state.regions_around(node, instance.iteration):
         state.undoing[region] = state.undoing.get(region, 0) + 1
-    _due(state, instance.key, instance.undo, due_ms, at_ms, undo=True)
+    if node.undo is None:
+        _attend(state, instance.key, undo=True)
+    else:
+        _due(state, instance.key, instance.undo, due_ms, at_ms, undo=True)
 
 
 def _undo_settled(state: State, instance: Instance, status: Any) -> None:
     was, instance.compensation = instance.compensation, status
     if was == "running":
         _rest(state, instance.key, instance.track(undo=True), undo=True)
+        state.attending.pop((instance.key, True), None)
     for region in state.regions_around(state.program.nodes[instance.node], instance.iteration):
         if was == "running":
             state.undoing[region] -= 1

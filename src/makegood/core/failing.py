@@ -14,6 +14,10 @@ from makegood.core.state import ROOT, SETTLED, Instance, Key, Track
 from makegood.model import Try
 
 
+HALTED = "halted"
+"""Cause of an abort by the parent: the entries are kept for the parent's turn (rule 25)."""
+
+
 def node_halted(j: Judgement, node: Node, iteration: Iteration) -> bool:
     """Whether something around the node has been stopped."""
     return j.state.is_halted(node, iteration)
@@ -83,6 +87,8 @@ def _stop_leaves(j: Judgement, region: Key) -> None:
 
 def _stop_leaf(j: Judgement, node: Node, instance: Instance) -> None:
     track = instance.call
+    if node.kind is Kind.WORKFLOW and instance.child is not None:
+        return
     if track is None or track.attempts == 0:
         j.emit(ev.StepSkipped(node.name, instance.iteration))
     elif track.ongoing:
@@ -141,7 +147,7 @@ def region_moved(j: Judgement, region: Key) -> None:
 def _root_drained(j: Judgement) -> None:
     if j.state.status != "running":
         return
-    if j.program.definition.error_handling.undoes:
+    if j.program.definition.error_handling.undoes and j.state.cause != HALTED:
         j.emit(ev.CompensationStarted())
     else:
         j.emit(ev.ExecutionFailed())

@@ -10,15 +10,17 @@ import json
 from typing import Any
 
 from makegood.core import events as ev
+from makegood.core.children import schedule_child
 from makegood.core.events import Failure, Iteration
 from makegood.core.failing import fail, node_halted
+from makegood.core.formula import Formula
 from makegood.core.judgement import Judgement, expression_failure
 from makegood.core.lookup import last_output
 from makegood.core.program import Kind, Node
 from makegood.core.state import ROOT, Instance, Key
 from makegood.expression import ExpressionError, to_json
 from makegood.expression.times import parse_timestamp
-from makegood.model import ChildWorkflow, Fail, Foreach, Parallel, Repeat, SignalStep, Wait
+from makegood.model import Fail, Foreach, Parallel, Repeat, SignalStep, Wait
 
 
 def move_on(j: Judgement, key: Key) -> None:
@@ -135,16 +137,39 @@ _JOURNAL_FULL = "the journal of this execution has reached its limit of events; 
 
 def _schedule_call(j: Judgement, node: Node, iteration: Iteration) -> None:
     entry = None if node.undo is None else node.undo.call
+    j.emit(ev.StepScheduled(node.name, iteration, _body(j, node, iteration), entry))
+
+
+def _schedule_child(j: Judgement, node: Node, iteration: Iteration) -> None:
+    schedule_child(j, node, iteration, _body(j, node, iteration))
+
+
+def _body(j: Judgement, node: Node, iteration: Iteration) -> Any:
+    """What is sent: the mapping's value, or a reference to what is journaled already."""
     formula = node.value
     if formula is None:
-        body: Any = ev.Reference(("input",))
-    else:
-        body = j.evaluate(formula, iteration)
-        if formula.path is not None and formula.path[0] != "execution":
-            body = ev.Reference(formula.path)
-        else:
-            j.weigh(body)
-    j.emit(ev.StepScheduled(node.name, iteration, body, entry))
+        return ev.Reference(("input",))
+    body = j.evaluate(formula, iteration)
+    if formula.path is not None and formula.path[0] != "execution":
+        return ev.Reference(formula.path)
+    j.weigh(body)
+    return body
+
+
+def _value(j: Judgement, node: Node, formula: Formula, iteration: Iteration) -> Any:
+    """The value of a mapping, no larger than a payload may be."""
+    value = j.evaluate(formula, iteration)
+    if formula.path is None or _is_folded(j, node, formula.path):
+        check_size(value, j.settings.limits.payload_bytes)
+    return value
+
+
+def _is_folded(j: Judgement, node: Node, path: tuple[str | int, ...]) -> bool:
+    """Whether a path leads to outputs of several steps together, which no limit has met yet."""
+    if path[0] != "steps" or len(path) == 1:
+        return False
+    target = j.program.node(str(path[1]))
+    return not target.is_leaf or target.loops != node.loops[: target.depth]
 
 
 def _enter_plain(j: Judgement, node: Node, iteration: Iteration) -> None:
@@ -166,7 +191,7 @@ def _take_branch(j: Judgement, node: Node, iteration: Iteration) -> None:
 def _take_items(j: Judgement, node: Node, iteration: Iteration) -> None:
     formula = node.value
     assert formula is not None
-    items = j.evaluate(formula, iteration)
+    items = j.evaluate(formula, iteration) if formula.path else _value(j, node, formula, iteration)
     limit = j.settings.limits.foreach_items
     if not isinstance(items, list):
         raise ExpressionError(f"foreach needs a list of items, and this is {_type_name(items)}")
@@ -207,7 +232,7 @@ def _start_signal(j: Judgement, node: Node, iteration: Iteration) -> None:
 def _set(j: Judgement, node: Node, iteration: Iteration) -> None:
     formula = node.value
     assert formula is not None
-    value = j.evaluate(formula, iteration)
+    value = _value(j, node, formula, iteration)
     j.weigh(value)
     j.emit(ev.StepSucceeded(node.name, iteration, value))
 
@@ -216,7 +241,7 @@ def _fail_step(j: Judgement, node: Node, iteration: Iteration) -> None:
     step = node.step
     assert isinstance(step, Fail)
     assert node.value is not None
-    said = j.evaluate(node.value, iteration)
+    said = _value(j, node, node.value, iteration)
     message: Any = said["message"]
     if not isinstance(message, str):
         message = "" if message is None else json.dumps(message, ensure_ascii=False)
@@ -226,12 +251,6 @@ def _fail_step(j: Judgement, node: Node, iteration: Iteration) -> None:
 
 def _fail_plainly(j: Judgement, node: Node, iteration: Iteration, code: str, message: str) -> None:
     fail(j, (node.index, iteration), Failure(code, message, None, "failed", node.name, iteration))
-
-
-def _refuse_child(j: Judgement, node: Node, iteration: Iteration) -> None:
-    step = node.step
-    assert isinstance(step, ChildWorkflow)
-    _fail_plainly(j, node, iteration, "child_failed", f"workflow {step.workflow!r} cannot be called from here")
 
 
 # --- going on inside a step --------------------------------------------------------------------
@@ -418,7 +437,7 @@ _START = {
     Kind.SIGNAL: _start_signal,
     Kind.SET: _set,
     Kind.FAIL: _fail_step,
-    Kind.WORKFLOW: _refuse_child,
+    Kind.WORKFLOW: _schedule_child,
 }
 
 _ENTER = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from makegood.core.events import Failure
 from makegood.core.outcome import Reply
 from makegood.core.state import Key
 from makegood.model.fact import fact
@@ -45,6 +46,39 @@ class Unreachable:
     key: Key
     undo: bool
     reply: Reply
+
+
+@fact
+class ChildResolved:
+    """Which version of a workflow a step will call; None, with the reason, when it cannot be called."""
+
+    key: Key
+    version: int | None
+    error: Failure | None = None
+
+
+@fact
+class ChildEnded:
+    """A child is at an end.
+
+    Attributes:
+        key: The step that called it.
+        status: Its end; None: it was never started.
+        output: Of a child that completed.
+        error: Its first cause, otherwise.
+        reclaimed: Whether it ended so after the parent's abort had reached it.
+    """
+
+    key: Key
+    status: str | None
+    output: Any = None
+    error: Failure | None = None
+    reclaimed: bool = False
+
+
+@fact
+class Halt:
+    """The parent aborts: stop and drain, and leave the undoing to the parent's turn (rule 25)."""
 
 
 @fact
@@ -111,10 +145,12 @@ class Resolve:
 
 @fact
 class Compensate:
-    """An operator has a failed execution undone after all (rule 14)."""
+    """A failed execution is to be undone after all: an operator says so (rule 14), or the parent's abort
+    reaches its child (rule 25), which may have completed."""
 
     by: str = ""
     note: str = ""
+    parent: bool = False
 
 
 Input = (
@@ -122,6 +158,9 @@ Input = (
     | Granted
     | Replied
     | Unreachable
+    | ChildResolved
+    | ChildEnded
+    | Halt
     | TimeReached
     | TakeOver
     | Signal

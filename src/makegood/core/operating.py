@@ -75,9 +75,9 @@ def compensate(j: Judgement, news: Compensate) -> None:
     state = j.state
     if state.status in {"compensating", "compensated"}:
         return
-    if state.status != "failed":
+    if state.status != "failed" and not (news.parent and state.ended):
         raise _refused(state, "compensated; only a failed execution can be")
-    j.emit(ev.CompensationStarted(news.by, news.note))
+    _start_again(j, news.by, news.note, parent=news.parent)
 
 
 def retry(j: Judgement, news: Retry) -> None:
@@ -87,10 +87,16 @@ def retry(j: Judgement, news: Retry) -> None:
         return
     if state.status != "compensation_failed":
         raise _refused(state, "retried; only one that ended compensation_failed can be")
-    j.emit(ev.CompensationStarted(news.by, news.note))
+    _start_again(j, news.by, news.note)
+
+
+def _start_again(j: Judgement, by: str, note: str, *, parent: bool = False) -> None:
+    """Compensate what is armed, and what has failed before once more."""
+    state = j.state
+    j.emit(ev.CompensationStarted(by, note, parent))
     for key in list(state.entries):
         if state.instances[key].compensation == "failed":
-            j.emit(ev.EntryRearmed(state.node(key).name, key[1], news.by, news.note))
+            j.emit(ev.EntryRearmed(state.node(key).name, key[1], by, note))
 
 
 def resolve(j: Judgement, news: Resolve) -> None:

@@ -7,6 +7,8 @@ tables, and a property test holds them to each other.
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 from makegood.core.state import Key, State
 from makegood.model.fact import fact
@@ -34,7 +36,16 @@ class Send:
     attempt: int
 
 
-Command = Dispatch | Send | GoOn
+@fact
+class Attend:
+    """A child wants care. What is wanted: `resolve` its version; see that it is started and `run`s to its end;
+    `halt` it; `undo` it. Asking twice does no harm."""
+
+    key: Key
+    want: Literal["resolve", "run", "halt", "undo"]
+
+
+Command = Dispatch | Send | GoOn | Attend
 
 
 def outstanding(state: State) -> list[Command]:
@@ -42,7 +53,8 @@ def outstanding(state: State) -> list[Command]:
     if not _moves(state):
         return [*_sends(state)]
     more = [GoOn()] if state.more else []
-    return [*more, *(Dispatch(key, undo) for key, undo in state.ready), *_sends(state)]
+    attends = [_attend(state, key, undo=undo) for key, undo in state.attending]
+    return [*more, *(Dispatch(key, undo) for key, undo in state.ready), *attends, *_sends(state)]
 
 
 def newly_outstanding(state: State) -> list[Command]:
@@ -58,6 +70,8 @@ def newly_outstanding(state: State) -> list[Command]:
             commands.append(Send(key, undo, state.instances[key].track(undo).attempts))
         elif moves and (key, undo) in state.ready:
             commands.append(Dispatch(key, undo))
+        elif moves and (key, undo) in state.attending:
+            commands.append(_attend(state, key, undo=undo))
     return commands
 
 
@@ -76,6 +90,15 @@ def ripen(state: State, now_ms: int) -> None:
 def next_moment_ms(state: State) -> int | None:
     """When the execution wants to be looked at again; None when only news can move it."""
     return state.timers.next_ms() if _moves(state) else None
+
+
+def _attend(state: State, key: Key, *, undo: bool) -> Attend:
+    if undo:
+        return Attend(key, "undo")
+    instance = state.instances[key]
+    if state.is_halted(state.node(key), key[1]):
+        return Attend(key, "halt")
+    return Attend(key, "resolve" if instance.child is None else "run")
 
 
 def _moves(state: State) -> bool:

@@ -82,6 +82,8 @@ class Instance:
         until_ms: When a wait ends or a signal is given up.
         call: The track of a call.
         undo: The track of its undo.
+        child: Id of the execution that a call of another workflow started.
+        child_version: Its version.
     """
 
     node: int
@@ -103,6 +105,8 @@ class Instance:
     travelling: Failure | None = None
     until_ms: int | None = None
     call: Track | None = None
+    child: str | None = None
+    child_version: int | None = None
     undo: Track | None = None
     undo_input: Any = None
     undo_snapshot: bool = False
@@ -134,6 +138,7 @@ class State:
     """One execution.
 
     Attributes:
+        reclaimed: Whether the parent's abort has reached this child after its end.
         live: Steps that have begun and not settled.
         inside: The same for each region but the root.
         leaves: For each region, how many leaves inside it live.
@@ -141,7 +146,8 @@ class State:
         halted: Regions that a failure or an abort has stopped, with the cause.
         ready: Calls and undos that want to be sent now.
         open: Calls and undos whose request is under way.
-        touched: What joined `ready` or `open` since the engine last looked.
+        attending: Calls of other workflows that are under way, and undos of such.
+        touched: What joined `ready`, `open` or `attending` since the engine last looked.
         entries: Steps with an entry, in the order of settling.
         scoped: The same for each region but the root.
         undo_failures: For each region, how many entries inside it have failed.
@@ -180,6 +186,7 @@ class State:
     timeout_held: bool = False
     overdue: bool = False
     pivoted: bool = False
+    reclaimed: bool = False
     more: bool = False
     instances: dict[Key, Instance] = field(default_factory=dict)
     live: dict[Key, None] = field(default_factory=dict)
@@ -190,6 +197,7 @@ class State:
     agenda: dict[Key, None] = field(default_factory=dict)
     ready: dict[tuple[Key, bool], None] = field(default_factory=dict)
     open: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    attending: dict[tuple[Key, bool], None] = field(default_factory=dict)
     touched: list[tuple[Key, bool]] = field(default_factory=list)
     entries: list[Key] = field(default_factory=list)
     scoped: dict[Key, list[Key]] = field(default_factory=dict)

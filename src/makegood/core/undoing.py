@@ -94,8 +94,11 @@ def _begin(j: Judgement, instance: Instance) -> None:
     """An entry's turn: skip it, or resolve its body once and schedule it."""
     node = j.program.nodes[instance.node]
     undo = node.undo
-    assert undo is not None
     j.starts += 1
+    if undo is None:
+        # A called workflow without a compensation of its own is undone by itself, as one entry.
+        j.emit(ev.UndoScheduled(node.name, instance.iteration))
+        return
     extra = {"step": undo_facts(instance)}
     if not _wanted(j, undo, instance, extra):
         j.emit(ev.UndoSkipped(node.name, instance.iteration))

@@ -8,6 +8,7 @@ from typing import Any
 from makegood.core.events import Failure
 from makegood.core.program import Kind, Node
 from makegood.core.state import Instance, Key, State
+from makegood.model import ChildWorkflow
 
 STEPS_SHOWN = 1000
 """So many steps are in a description; the rest is asked for by pages."""
@@ -62,6 +63,8 @@ def step_views(state: State, start: int, count: int | None) -> list[dict[str, An
 
 def _step_view(state: State, node: Node, instance: Instance) -> dict[str, Any]:
     call = node.call.call if node.kind is Kind.CALL else None
+    if node.kind is Kind.WORKFLOW:
+        call = f"workflow:{_called(node)}"
     return {
         "step": node.name,
         "iteration": list(instance.iteration),
@@ -75,6 +78,7 @@ def _step_view(state: State, node: Node, instance: Instance) -> dict[str, Any]:
         "input": instance.input,
         "output": instance.output,
         "error": failure_view(instance.error),
+        **({"execution": instance.child} if instance.child is not None else {}),
     }
 
 
@@ -83,15 +87,14 @@ def compensation_views(state: State) -> list[dict[str, Any]]:
     views = []
     for key in reversed(state.entries):
         instance = state.instances[key]
-        undo = state.node(key).undo
-        assert undo is not None
+        node = state.node(key)
         track = instance.undo
         error = instance.undo_error or (None if track is None or instance.compensation == "done" else track.error)
         views.append(
             {
                 "step": state.node(key).name,
                 "iteration": list(key[1]),
-                "call": undo.call,
+                "call": node.undo.call if node.undo is not None else f"workflow:{_called(node)}",
                 "status": instance.compensation,
                 "attempts": 0 if track is None else track.attempts,
                 "error": failure_view(error),
@@ -99,6 +102,11 @@ def compensation_views(state: State) -> list[dict[str, Any]]:
             }
         )
     return views
+
+
+def _called(node: Node) -> str:
+    assert isinstance(node.step, ChildWorkflow)
+    return node.step.workflow
 
 
 def uncompensated_steps(state: State) -> list[str]:

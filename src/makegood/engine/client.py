@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from makegood.core.decide import begin
 from makegood.core.events import Record
@@ -19,19 +20,30 @@ from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Ret
 from makegood.core.judgement import Settings
 from makegood.core.state import State
 from makegood.core.view import describe
-from makegood.engine.committer import Committer
-from makegood.engine.definitions import Definitions, Registered, business_key_of, schema_check, search_of
-from makegood.engine.handle import Execution, ended_otherwise
+from makegood.engine.committer import Committer, closed
+from makegood.engine.children import Children
+from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
+from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Intake, Store
 from makegood.engine.live import Live, standing_of
 from makegood.engine.runner import Runner
-from makegood.engine.starts import StartRequest, checked_id, plain_json, same_start, start_hash
-from makegood.errors import Conflict, DefinitionError, NotFound, Problem, StorageError, nearest
-from makegood.model import Definition, SignalStep
-from makegood.ports import Query, Start, Stored, StoredDefinition
+from makegood.engine.starts import (
+    StartRequest,
+    Turn,
+    Turns,
+    checked_id,
+    checked_key,
+    plain_json,
+    same_start,
+    start_hash,
+)
+from makegood.errors import DefinitionError, MakegoodError, NotFound, Problem, StorageError, nearest
+from makegood.model import Definition
+from makegood.ports import Clock, Query, Start, Stored, StoredDefinition
 from makegood.services import Registry
 from makegood.storage import open_store
 
+T = TypeVar("T")
 
 MOVING = frozenset({"running", "compensating"})
 """The states that an execution leaves by itself."""
@@ -54,7 +66,8 @@ class Engine:
         max_concurrent_executions: Executions advancing at once; waiting ones do not count.
         only: Advance none but these executions (ids); None advances all.
         drain_seconds: How long open calls are awaited when the engine closes.
-        registry: Services registered beforehand; None begins with none.
+        registry: Services registered beforehand; None begins with none. It is closed with the engine.
+        clock: Where the time comes from; who sets one by hand calls `clock_was_set` afterwards.
 
     Raises:
         StorageHeld: Another engine holds the file.
@@ -72,6 +85,7 @@ class Engine:
         only: Collection[str] | None = None,
         drain_seconds: float = 1.0,
         registry: Registry | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._database = os.fspath(database)
         self._settings = settings or Settings()
@@ -79,10 +93,12 @@ class Engine:
         self._only = only
         self._drain_s = drain_seconds
         self._registry = registry or Registry()
-        self._clock = WallClock()
-        self._ends: dict[str, list[asyncio.Future[State]]] = {}
-        self._watchers: dict[str, list[asyncio.Queue[Record | None]]] = {}
+        self._clock = clock or WallClock()
+        self._ends: dict[str, list[asyncio.Future[Rest]]] = {}
+        self._watchers: dict[str, list[asyncio.Queue[Record | Exception | None]]] = {}
+        self._turns = Turns()
         self._store: Store | None = None
+        self._opened = False
         self._broken: Exception | None = None
         self._door: Any = None
 
@@ -90,37 +106,44 @@ class Engine:
 
     async def open(self) -> Self:
         """Take hold of the database. Executions left over resume at the first `start` or `resume`."""
-        store: Store = open_store(self._database)
+        if self._opened:
+            raise StorageError("this engine was opened before; make another one")
+        store = self._open_store()
+        self._opened = True
         self._store = store
         self._definitions = Definitions(store, self._clock.now_ms)
         self._committer = Committer(store, self._on_broken)
         self._runner = Runner(
             self._committer, self._registry, self._clock, self._settings,
             on_end=self._on_end, on_park=lambda at_ms: self._intake.parked(at_ms), on_record=self._on_record,
+            on_lost=self._on_lost, on_attend=lambda live, command: self._children.attend(live, command),
         )
         self._intake = Intake(
             store, self._runner, self._definitions, self._registry, self._clock,
             only=self._only, room=lambda: self._room - len(self._runner.live),
+            on_fenced=self._committer.fail,
         )
+        self._children = Children(store, self._runner, self._intake, self._definitions, self._settings)
         self._committer.start()
         return self
+
+    def _open_store(self) -> Store:
+        return open_store(self._database)
 
     async def aclose(self) -> None:
         """Stop gracefully: nothing new is sent, open calls have `drain_seconds`, the rest is left to be resumed."""
         store, self._store = self._store, None
         if store is None:
             return
-        await self._intake.stop()
-        await self._runner.stop(self._drain_s)
-        await self._committer.aclose()
-        await self._registry.aclose()
-        await store.aclose()
-        for waiting in self._ends.values():
-            for future in waiting:
-                future.cancel()
-        for queues in self._watchers.values():
-            for queue in queues:
-                queue.put_nowait(None)
+        async with AsyncExitStack() as stack:
+            # Also when one of them fails or is cancelled, all that come after it happen: from the last to the first.
+            stack.callback(self._tell_all, closed())
+            stack.push_async_callback(store.aclose)
+            stack.push_async_callback(self._registry.aclose)
+            stack.push_async_callback(self._committer.aclose)
+            stack.push_async_callback(self._runner.stop, self._drain_s)
+            stack.push_async_callback(self._children.stop)
+            stack.push_async_callback(self._intake.stop)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -148,8 +171,7 @@ class Engine:
         )
 
     async def _put(self, definition: Definition) -> tuple[Registered, bool]:
-        if self._store is None:
-            raise _closed()
+        self._check_usable()
         registered, new = await self._definitions.register(definition)
         self._check_services(registered)
         return registered, new
@@ -174,7 +196,14 @@ class Engine:
 
     async def resume(self) -> None:
         """Go on with the executions that an earlier engine left, after services are registered."""
+        self._check_usable()
         self._intake.start()
+
+    def clock_was_set(self) -> None:
+        """Look at the clock now: it was set by hand."""
+        self._check_usable()
+        self._runner.look_at_the_clock()
+        self._intake.look_at_the_clock()
 
     async def start(
         self,
@@ -202,31 +231,45 @@ class Engine:
             NotFound: No such workflow.
             DefinitionError: A service is not registered.
         """
+        self._check_usable()
         name = workflow.name if isinstance(workflow, Definition) else workflow
-        request = StartRequest(name, version, plain_json(input, self._settings.limits), id, business_key, search or {})
+        limits = self._settings.limits
+        request = StartRequest(
+            name,
+            version,
+            plain_json(input, limits),
+            id,
+            checked_key(business_key),
+            plain_json(search or {}, limits, "search"),
+        )
         self._intake.start()
-        if id is not None:
-            existing = await self._existing(request)
-            if existing is not None:
-                return existing
+        if id is None:
+            return await self._start_new(workflow, request, None)
+        turn = await self._turns.take(checked_id(id))
+        try:
+            return await self._existing(request) or await self._start_new(workflow, request, turn)
+        finally:
+            if not turn.kept:
+                turn.give()
+
+    async def _start_new(self, workflow: Definition | str, request: StartRequest, turn: Turn | None) -> Execution:
         if isinstance(workflow, Definition):
             registered, _ = await self._put(workflow)
         else:
-            registered = await self._definitions.get(workflow, version)
+            registered = await self._definitions.get(workflow, request.version)
             self._check_services(registered)
-        return await self._start(registered, request)
+        return await self._start(registered, request, turn)
 
     async def _existing(self, request: StartRequest) -> Execution | None:
+        """The execution of that id, if it was started before. Whoever has room for it goes on with it."""
         assert request.id is not None
-        checked_id(request.id)
         stored = await self._store_open.find(request.id)
         if stored is None:
             return None
         same_start(stored, request)
-        await self._intake.activate(request.id)
         return Execution(self, request.id, resumed=True)
 
-    async def _start(self, registered: Registered, request: StartRequest) -> Execution:
+    async def _start(self, registered: Registered, request: StartRequest, turn: Turn | None) -> Execution:
         registered.check_input(request.input)
         key = request.business_key
         if key is None:
@@ -245,27 +288,24 @@ class Engine:
             root=execution_id,
             search={**search_of(registered, request.input), **request.search},
         )
-        live = Live(execution_id, registered.program, state, 0, standing_of(state))
-        try:
-            await self._begin(live, record, start)
-        except Conflict as error:
-            if request.id is None or error.code == "business_key_taken":
-                raise
-            existing = await self._existing(request)
-            assert existing is not None
-            return existing
+        await self._begin(Live(execution_id, registered.program, state, 0, standing_of(state)), record, start, turn)
         return Execution(self, execution_id)
 
-    async def _begin(self, live: Live, record: Record, start: Start) -> None:
+    async def _begin(self, live: Live, record: Record, start: Start, turn: Turn | None) -> None:
         """Return when the start is durable, or raise why it was refused."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if turn is not None:
+            # Kept until the start is durable, also when nobody waits for it any more.
+            turn.kept = True
 
         def told(error: Exception | None) -> None:
+            if turn is not None:
+                turn.give()
             if not done.done():
                 done.set_result(None) if error is None else done.set_exception(error)
 
-        crowded = len(self._runner.live) >= self._room
-        self._runner.begin(live, record, start, told, waits=crowded)
+        not_ours = self._only is not None and live.id not in self._only
+        self._runner.begin(live, record, start, told, waits=not_ours or len(self._runner.live) >= self._room)
         await done
 
     # --- asking ---
@@ -276,29 +316,35 @@ class Engine:
         Raises:
             NotFound: There is no such execution.
         """
-        return describe(await self.state_of(execution_id))
+        return await self._look(execution_id, describe)
 
     async def state_of(self, execution_id: str) -> State:
-        """The state of an execution; of one in memory, when it is durable. Read it, do not keep it."""
-        live = self._runner.live.get(execution_id)
-        if live is not None:
-            await self._durable(live)
-            return live.state
-        stored = await self._store_open.find(execution_id)
-        if stored is None:
-            raise NotFound(f"there is no execution {execution_id!r}")
-        registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-        return fold(registered.program, await self._store_open.load(execution_id))
+        """The state of an execution. Read it, do not keep it: at the next `await` it may move on."""
+        return await self._look(execution_id, lambda state: state)
 
-    async def _durable(self, live: Live) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _look(self, execution_id: str, look: Callable[[State], T]) -> T:
+        """What there is to see of an execution, at a moment at which all of it is durable (rule 35)."""
+        store = self._store_open
+        live = self._runner.live.get(execution_id)
+        if live is None:
+            stored = await store.find(execution_id)
+            if stored is None:
+                raise NotFound(f"there is no execution {execution_id!r}")
+            registered = await self._definitions.get(stored.start.workflow, stored.start.version)
+            return look(fold(registered.program, await store.load(execution_id)))
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def told(error: Exception | None) -> None:
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
+            # Here and now: when the asker wakes, the next record may be on its way.
+            if done.done():
+                return
+            try:
+                done.set_result(look(live.state)) if error is None else done.set_exception(error)
+            except Exception as wrong:  # noqa: BLE001 - it belongs to the asker
+                done.set_exception(wrong)
 
         self._runner.when_durable(live, told)
-        await done
+        return await done
 
     async def list(self, query: Query | None = None) -> Sequence[Stored]:
         """Executions, newest first."""
@@ -322,29 +368,30 @@ class Engine:
             ExecutionFailed, ExecutionCompensated, CompensationFailed, ExecutionSuspended: It ended
                 otherwise, or waits for a person.
         """
-        state = await self._at_rest(execution_id)
-        if state.status == "completed":
-            return state.output
-        raise ended_otherwise(describe(state))
+        rest = await self._at_rest(execution_id)
+        if rest.status == "completed":
+            return rest.output
+        raise ended_otherwise(rest.view)
 
     async def end(self, execution_id: str) -> dict[str, Any]:
         """Wait for the end, or for a suspension; the whole execution then."""
-        return describe(await self._at_rest(execution_id))
+        return (await self._at_rest(execution_id)).view
 
-    async def _at_rest(self, execution_id: str) -> State:
-        """The state once it has ended or waits for a person."""
-        future: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+    async def _at_rest(self, execution_id: str) -> Rest:
+        """How it stands once it has ended or waits for a person."""
+        self._check_usable()
+        future: asyncio.Future[Rest] = asyncio.get_running_loop().create_future()
         self._ends.setdefault(execution_id, []).append(future)
         try:
-            if self._broken is not None:
-                raise self._broken
             live = self._runner.live.get(execution_id)
             if live is None or live.state.status not in MOVING:
-                state = await self.state_of(execution_id)
-                if state.status not in MOVING:
-                    return state
+                rest = await self._look(execution_id, lambda state: None if state.status in MOVING else Rest(state))
+                if rest is not None:
+                    return rest
             return await future
         finally:
+            if future.done() and not future.cancelled():
+                future.exception()  # Seen, also when something else was raised meanwhile.
             waiting = self._ends.get(execution_id, [])
             if future in waiting:
                 waiting.remove(future)
@@ -352,17 +399,27 @@ class Engine:
                 self._ends.pop(execution_id, None)
 
     async def watch(self, execution_id: str) -> AsyncIterator[Record]:
-        """Every record from now on, as it becomes durable, until the execution is at rest."""
-        queue: asyncio.Queue[Record | None] = asyncio.Queue()
-        queues = self._watchers.setdefault(execution_id, [])
-        queues.append(queue)
+        """Every record from now on, as it becomes durable, until the execution is at rest.
+
+        One that has not been started yet is waited for; one that has ended gives nothing.
+        """
+        self._check_usable()
+        queue: asyncio.Queue[Record | Exception | None] = asyncio.Queue()
+        self._watchers.setdefault(execution_id, []).append(queue)
         try:
+            if execution_id not in self._runner.live:
+                stored = await self._store_open.find(execution_id)
+                if stored is not None and stored.standing.ended_at_ms is not None and queue.empty():
+                    return
             while (record := await queue.get()) is not None:
+                if isinstance(record, Exception):
+                    raise record
                 yield record
         finally:
+            queues = self._watchers[execution_id]
             queues.remove(queue)
             if not queues:
-                self._watchers.pop(execution_id, None)
+                del self._watchers[execution_id]
 
     # --- acting ---
 
@@ -372,9 +429,7 @@ class Engine:
 
     async def signal(self, execution_id: str, name: str, payload: Any = None) -> None:
         """Send a signal; it is kept when nobody waits for it yet."""
-        payload = plain_json(payload, self._settings.limits)
-        schema = await self._signal_schema(execution_id, name)
-        schema_check(schema, f"the payload of signal {name!r}")(payload)
+        payload = plain_json(payload, self._settings.limits, f"the payload of signal {name!r}")
         await self._request(execution_id, Signal(name, payload))
 
     async def suspend(self, execution_id: str, *, by: str = "", note: str = "") -> None:
@@ -398,25 +453,19 @@ class Engine:
         await self._request(execution_id, Compensate(by, note))
 
     async def _request(self, execution_id: str, news: Input) -> None:
-        if self._store is None:
-            raise _closed()
+        self._check_usable()
         self._intake.start()
         await self._intake.request(execution_id, news)
-
-    async def _signal_schema(self, execution_id: str, name: str) -> Any:
-        stored = await self._store_open.find(execution_id)
-        if stored is None:
-            raise NotFound(f"there is no execution {execution_id!r}")
-        registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-        steps = (node.step for node in registered.program.nodes)
-        return next((step.schema for step in steps if isinstance(step, SignalStep) and step.signal == name), None)
 
     # --- what the runner tells ---
 
     def _on_end(self, live: Live) -> None:
-        for future in self._ends.pop(live.id, ()):
-            if not future.done():
-                future.set_result(live.state)
+        self._children.ended(live)
+        if live.id in self._ends:
+            rest = Rest(live.state)
+            for future in self._ends.pop(live.id):
+                if not future.done():
+                    future.set_result(rest)
         for queue in self._watchers.get(live.id, ()):
             queue.put_nowait(None)
         self._intake.room_made()
@@ -424,20 +473,46 @@ class Engine:
     def _on_record(self, live: Live, record: Record) -> None:
         for queue in self._watchers.get(live.id, ()):
             queue.put_nowait(record)
-        if live.state.status == "suspended" and live.id in self._ends and not live.queued:
+        awaited = live.id in self._ends or live.id in self._watchers
+        if awaited and live.state.status == "suspended" and not live.queued:
             self._on_end(live)
+
+    def _on_lost(self, execution_id: str, error: Exception) -> None:
+        """One execution cannot go on here: whoever waits for it must not wait for ever."""
+        if isinstance(error, MakegoodError):
+            told: Exception = error
+        else:
+            told = MakegoodError(f"execution {execution_id!r} stops as its journal stands, through a bug: {error!r}")
+        self._tell(execution_id, told)
+        self._intake.room_made()
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
-        for waiting in self._ends.values():
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(error)
+        self._runner.stopping = True
+        self._intake.halt()
+        self._tell_all(error)
+
+    def _tell_all(self, error: Exception) -> None:
+        for execution_id in {*self._ends, *self._watchers}:
+            self._tell(execution_id, error)
+
+    def _tell(self, execution_id: str, error: Exception) -> None:
+        for future in self._ends.get(execution_id, ()):
+            if not future.done():
+                future.set_exception(error)
+        for queue in self._watchers.get(execution_id, ()):
+            queue.put_nowait(error)
+
+    def _check_usable(self) -> None:
+        if self._store is None:
+            raise closed()
+        if self._broken is not None:
+            raise self._broken
 
     @property
     def _store_open(self) -> Store:
         if self._store is None:
-            raise _closed()
+            raise closed()
         return self._store
 
     # --- the sync door, for scripts ---
@@ -450,6 +525,7 @@ class Engine:
             self._door.run(self.open())
         except BaseException:
             self._door.close()
+            self._door = None
             raise
         return self
 
@@ -457,24 +533,27 @@ class Engine:
         try:
             self._door.run(self.aclose())
         finally:
-            self._door.close()
+            door, self._door = self._door, None
+            door.close()
+
+    @property
+    def _entered(self) -> Any:
+        if self._door is None:
+            raise closed()
+        return self._door
 
     def start_sync(self, workflow: Definition | str, input: Any = None, **options: Any) -> str:  # noqa: A002
         """Start an execution from a script; its id. Takes what `start` takes."""
-        execution: Execution = self._door.run(self.start(workflow, input, **options))
+        execution: Execution = self._entered.run(self.start(workflow, input, **options))
         return execution.id
 
     def run_sync(self, workflow: Definition | str, input: Any = None, **options: Any) -> Any:  # noqa: A002
         """Start an execution from a script and wait for its output. Takes what `start` takes."""
-        return self._door.run(self._run(workflow, input, **options))
+        return self._entered.run(self._run(workflow, input, **options))
 
     async def _run(self, workflow: Definition | str, input: Any = None, **options: Any) -> Any:  # noqa: A002
         execution = await self.start(workflow, input, **options)
         return await execution.result()
-
-
-def _closed() -> StorageError:
-    return StorageError("the engine is closed; use it inside `async with Engine(...)` or `with Engine(...)`")
 
 
 def new_id() -> str:

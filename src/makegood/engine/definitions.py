@@ -112,7 +112,8 @@ def schema_check(schema: Any, what: str) -> Callable[[Any], None]:
     def check(value: Any) -> None:
         error = next(iter(validator.iter_errors(value)), None)
         if error is not None:
-            pointer = "".join(f"/{part}" for part in error.instance_path)
+            parts = (str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
+            pointer = "".join(f"/{part}" for part in parts)
             raise InputError(f"{what} does not fit its schema at {pointer or '/'}: {error.message}", pointer=pointer)
 
     return check

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from makegood.core.state import State
+from makegood.core.view import describe
 from makegood.errors import (
     CompensationFailed,
     ExecutionCompensated,
@@ -60,6 +62,28 @@ class Execution:
     async def signal(self, name: str, payload: Any = None) -> None:
         """Send it a signal."""
         await self._engine.signal(self.id, name, payload)
+
+
+class Rest:
+    """An execution at rest, as it stood when that became durable; one that is suspended may move on since."""
+
+    __slots__ = ("_state", "_view", "status")
+
+    def __init__(self, state: State) -> None:
+        self.status = state.status
+        self._state = state
+        # The state of one that has ended is nobody's any more, and most are never looked at.
+        self._view = None if state.ended else describe(state)
+
+    @property
+    def output(self) -> Any:
+        """The output of one that completed."""
+        return self._state.output
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """The whole execution."""
+        return describe(self._state) if self._view is None else self._view
 
 
 def ended_otherwise(view: dict[str, Any]) -> ExecutionEnded:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from makegood.core import inputs
 from makegood.core.evolve import fold
 from makegood.core.state import State
+from makegood.engine.committer import closed
 from makegood.engine.definitions import Definitions, Registered, schema_check
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
@@ -64,12 +65,13 @@ class Intake:
         self._definitions = definitions
         self._invoker = invoker
         self._clock = clock
-        self._only = only
+        self._only = None if only is None else set(only)
         self._room = room
         self._on_fenced = on_fenced
         self._due = asyncio.Event()
         self._next_ms: int | None = None
         self._crowded = False
+        self._looked = False
         # What was claimed and is not in memory yet. Claims are made one at a time, so that nobody
         # finds an execution claimed without finding it here.
         self._claiming = asyncio.Lock()
@@ -114,6 +116,12 @@ class Intake:
         if self._crowded:
             self._due.set()
 
+    def allow(self, execution_id: str) -> None:
+        """A child of an execution that is advanced here is advanced here too."""
+        if self._only is not None and execution_id not in self._only:
+            self._only.add(execution_id)
+            self._due.set()
+
     # --- claiming ---
 
     async def _claim_forever(self) -> None:
@@ -148,7 +156,9 @@ class Intake:
         while (room := self._room()) > 0:
             only = None if self._only is None else list(self._only)
             limit = min(room, CLAIM_MAX)
-            found = await self._claim(limit, only)
+            # The first time also what sleeps: a parent looks after its children, which are then allowed here too.
+            found = await self._claim(limit, only, early=only is not None and not self._looked)
+            self._looked = True
             for stored in found:
                 with suppress(Exception):  # It is logged, and stays where it is.
                     self._runner.rest(await self._take(stored))
@@ -161,8 +171,8 @@ class Intake:
         if self._only is not None and next_ms is not None:
             # The next one due may be another's, which stays due for as long as this engine runs.
             next_ms = max(next_ms, self._clock.now_ms() + OTHERS_DUE_MS)
-        if next_ms is not None and (self._next_ms is None or next_ms < self._next_ms):
-            self._next_ms = next_ms
+        moments = [each for each in (next_ms, self._next_ms) if each is not None]
+        self._next_ms = min(moments, default=None)
 
     async def _claim(self, limit: int, only: Collection[str] | None, *, early: bool = False) -> list[Stored]:
         async with self._claiming:
@@ -239,6 +249,8 @@ class Intake:
                 # What was claimed must come in, whatever becomes of the one who asks for it.
                 await asyncio.shield(task)
             except asyncio.CancelledError:
+                if task.cancelled():
+                    raise closed() from None
                 task.add_done_callback(self._nobody_asks)
                 raise
         return live

@@ -9,6 +9,7 @@ from typing import Any
 class names:  # noqa: N801 - a namespace of constants
     """Stable names of log events."""
 
+    CHILD_LEFT = "child_left"
     COMMIT_FAILED = "commit_failed"
     ENGINE_BROKEN = "engine_broken"
     EXECUTION_NOT_UNDERSTOOD = "execution_not_understood"

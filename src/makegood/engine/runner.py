@@ -20,6 +20,7 @@ from makegood.core.events import Record
 from makegood.core.judgement import Moment, Settings
 from makegood.core.outcome import Reply
 from makegood.core.outstanding import (
+    Attend,
     Command,
     Dispatch,
     GoOn,
@@ -41,6 +42,9 @@ from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Standing, S
 PARK_AFTER_MS = 2_000
 """A wait that is shorter is spent in memory."""
 
+CHILD_LOOK_MS = 30_000
+"""How often a parked execution looks after its children."""
+
 Told = Callable[[Exception | None], None]
 Watcher = Callable[[Live, Record], None]
 
@@ -53,6 +57,7 @@ class Runner:
         on_park: Called with the moment at which a parked execution is due, or None.
         on_record: Called with every record once it is durable.
         on_lost: Called with the id of an execution that cannot go on in this process, and why.
+        on_attend: Called with what an execution wants of a child, once that is durable.
 
     Attributes:
         live: What is in memory, by id.
@@ -70,6 +75,7 @@ class Runner:
         on_park: Callable[[int | None], None],
         on_record: Watcher,
         on_lost: Callable[[str, Exception], None],
+        on_attend: Callable[[Live, Attend], None],
     ) -> None:
         self._committer = committer
         self._invoker = invoker
@@ -79,6 +85,7 @@ class Runner:
         self._on_park = on_park
         self._on_record = on_record
         self._on_lost = on_lost
+        self._on_attend = on_attend
         self._alarm = Alarm(clock, self._ring)
         self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
@@ -161,12 +168,12 @@ class Runner:
     ) -> None:
         """Find places for what wants to be sent, append, and arrange what follows."""
         state = execution.state
-        sends: list[Send] = []
+        sends: list[Send | Attend] = []
         goes_on = False
         pending = deque(newly_outstanding(state) if commands is None else commands)
         while pending:
             command = pending.popleft()
-            if isinstance(command, Send):
+            if isinstance(command, Send | Attend):
                 sends.append(command)
             elif isinstance(command, GoOn):
                 goes_on = True
@@ -215,7 +222,7 @@ class Runner:
         return node.call.service
 
     def _append(
-        self, execution: Live, record: Record | None, start: Start | None, sends: list[Send], told: Told | None
+        self, execution: Live, record: Record | None, start: Start | None, sends: list[Send | Attend], told: Told | None
     ) -> None:
         if record is None:
             for send in sends:
@@ -249,7 +256,7 @@ class Runner:
         self._committer.append(append, settled)
 
     def _settled(
-        self, execution: Live, record: Record, sends: list[Send], told: Told | None, error: Exception | None, *, ended: bool
+        self, execution: Live, record: Record, sends: list[Send | Attend], told: Told | None, error: Exception | None, *, ended: bool
     ) -> None:
         """The record is durable, or was refused: then this engine's picture of the execution is void."""
         execution.queued -= 1
@@ -272,9 +279,10 @@ class Runner:
             else:
                 self._park_if_idle(execution)
 
-    def _drop(self, execution: Live, sends: list[Send]) -> None:
+    def _drop(self, execution: Live, sends: list[Send | Attend]) -> None:
         for send in sends:
-            self._invoker.release(self._service(execution.state, send.key, send.undo))
+            if isinstance(send, Send):
+                self._invoker.release(self._service(execution.state, send.key, send.undo))
         self._forget(execution)
 
     def _forget(self, execution: Live) -> None:
@@ -298,7 +306,12 @@ class Runner:
 
     # --- sending ---
 
-    def _send(self, execution: Live, send: Send) -> None:
+    def _send(self, execution: Live, send: Send | Attend) -> None:
+        if isinstance(send, Attend):
+            if not self.stopping and not execution.leaving:
+                execution.sending += 1
+                self._on_attend(execution, send)
+            return
         track = execution.state.instances[send.key].track(send.undo)
         given_up = track.open_until is None or track.attempts != send.attempt
         if given_up or self.stopping or execution.leaving:
@@ -310,6 +323,11 @@ class Runner:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         execution.sending += 1
+
+    def attended(self, execution: Live) -> None:
+        """What an execution wanted of a child is done."""
+        execution.sending -= 1
+        self._park_if_idle(execution)
 
     def _invocation(self, execution: Live, send: Send) -> Invocation:
         state = execution.state
@@ -411,6 +429,10 @@ class Runner:
         wake_ms = next_moment_ms(state)
         if wake_ms is not None and wake_ms - self._clock.now_ms() < PARK_AFTER_MS:
             return
+        if state.attending and state.status != "suspended":
+            # Told of a child's end at once as a rule; this is for the end that was told to nobody.
+            look_ms = self._clock.now_ms() + CHILD_LOOK_MS
+            wake_ms = look_ms if wake_ms is None else min(wake_ms, look_ms)
         self.park(execution, wake_ms)
 
     def park(self, execution: Live, wake_ms: int | None) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from makegood.errors import Conflict, InputError
-from makegood.model import Limits
+from makegood.model import LIMITS, Limits
 from makegood.ports import Stored
-from makegood.services.payload import InvalidPayload, plain
+from makegood.services.payload import InvalidPayload, PayloadTooLarge, plain
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -27,6 +29,42 @@ class StartRequest:
     id: str | None = None
     business_key: str | None = None
     search: dict[str, Any] = field(default_factory=dict)
+
+
+class Turn:
+    """The right to start an execution of one id."""
+
+    __slots__ = ("_give", "kept")
+
+    def __init__(self, give: Callable[[], None]) -> None:
+        self._give: Callable[[], None] | None = give
+        self.kept = False
+
+    def give(self) -> None:
+        """Let the next one have it. Once is enough."""
+        give, self._give = self._give, None
+        if give is not None:
+            give()
+
+
+class Turns:
+    """One start at a time for each id: the second finds what the first has made durable."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, asyncio.Future[None]] = {}
+
+    async def take(self, execution_id: str) -> Turn:
+        """Wait until nobody else starts that id."""
+        while (taken := self._taken.get(execution_id)) is not None:
+            await asyncio.wait([taken])
+        given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._taken[execution_id] = given
+
+        def give() -> None:
+            del self._taken[execution_id]
+            given.set_result(None)
+
+        return Turn(give)
 
 
 def start_hash(request: StartRequest) -> str:
@@ -63,7 +101,21 @@ def checked_id(execution_id: str) -> str:
     return execution_id
 
 
-def plain_json(value: Any, limits: Limits) -> Any:
+def checked_key(key: Any) -> str | None:
+    """The business key that a start names, if it may be one; None is none.
+
+    Raises:
+        InputError: It is no text.
+    """
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        raise InputError(f"a business key must be a string, not {type(key).__name__}")
+    plain_json(key, LIMITS)
+    return key
+
+
+def plain_json(value: Any, limits: Limits, what: str = "the input") -> Any:
     """A private copy of a value as plain JSON, so that nobody can change it afterwards.
 
     Raises:
@@ -71,5 +123,12 @@ def plain_json(value: Any, limits: Limits) -> Any:
     """
     try:
         return plain(value, limits.payload_bytes)
+    except PayloadTooLarge as error:
+        raise InputError(f"{what} is too large: {error}") from error
     except InvalidPayload as error:
-        raise InputError(f"the input is not plain JSON: {error}") from error
+        raise InputError(f"{what} is not plain JSON: {error}", pointer=_pointer(error.path)) from error
+
+
+def _pointer(path: list[Any]) -> str:
+    """The JSON pointer of a place that was noted from the inside out."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in reversed(path))

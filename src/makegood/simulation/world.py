@@ -19,6 +19,7 @@ from makegood.core.evolve import fold
 from makegood.core.judgement import Moment, Settings
 from makegood.core.outcome import Reply
 from makegood.core.outstanding import (
+    Attend,
     Command,
     Dispatch,
     GoOn,
@@ -121,6 +122,11 @@ class World:
         heapq.heappop(self._agenda).act()
         return True
 
+    def next_ms(self) -> int | None:
+        """When the next thing happens, or None."""
+        moments = [next_moment_ms(self.state), self._agenda[0].at_ms if self._agenda else None]
+        return min((at_ms for at_ms in moments if at_ms is not None), default=None)
+
     def at(self, at_ms: int, act: Callable[[], object]) -> None:
         """Have something happen at a moment; simultaneous things happen in the order of asking."""
         self._number += 1
@@ -193,6 +199,13 @@ class World:
                     self._dispatch(key, undo)
                 case Send():
                     self._send(command)
+                case Attend():
+                    self._attend(command)
+
+    def _attend(self, command: Attend) -> None:
+        """A world of one execution has no other workflows to call."""
+        if command.want == "resolve":
+            self._later(lambda: self.tell(inputs.ChildResolved(command.key, None)))
 
     def _later(self, act: Callable[[], object], delay_ms: int = 0) -> None:
         """Happens unless the engine has crashed by then."""

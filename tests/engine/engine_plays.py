@@ -23,8 +23,6 @@ from makegood.simulation.scenario import Action, Played, Scenario, read_scenario
 from scripted_http import ScriptedHttp
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
-NOT_YET = {"flow-child-undone"}
-"""Scenarios that call another workflow."""
 
 SETTINGS = Settings(call_timeout_ms=2_000)
 """After a lost call its undo waits for the deadline that the call carried: a short one, here."""
@@ -32,7 +30,7 @@ LIVES_MAX = 40
 """More engine processes than any scenario has requests."""
 
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["playing", "apsw", "makegood.services.http", "makegood.storage.sqlite"])
+processes.set_forkserver_preload(["engine_plays", "apsw", "makegood.services.http", "makegood.storage.sqlite"])
 
 
 def scenarios() -> list[Scenario]:
@@ -40,12 +38,19 @@ def scenarios() -> list[Scenario]:
     found = []
     for path in sorted(FOLDER.glob("*.yaml")):
         found += read_scenarios(yaml.safe_load(path.read_text()))
-    return [each for each in found if each.id not in NOT_YET]
+    return found
 
 
 def named(scenario: Scenario) -> set[str]:
     """Every service that it calls and that is there."""
-    return services_named(scenario.definition) - set(scenario.unregistered)
+    trees = (scenario.definition, *scenario.workflows)
+    return {name for tree in trees for name in services_named(tree)} - set(scenario.unregistered)
+
+
+async def put_children(engine: Engine, scenario: Scenario) -> None:
+    """Register the workflows that the scenario's own one calls."""
+    for tree in scenario.workflows:
+        await engine.put(load_tree(tree).definition)
 
 
 # --- way two: the engine with memory, in this process ---------------------------------------------
@@ -62,6 +67,7 @@ async def play_in_memory(scenario: Scenario) -> Played:
         played.refused = "definition"
         return played
     async with Engine(":memory:", registry=invoker) as engine:
+        await put_children(engine, scenario)
         execution = await engine.start(definition, scenario.input)
         actors = [
             asyncio.ensure_future(_act(engine, execution.id, played, number, action))
@@ -165,6 +171,7 @@ async def _live(life: Life) -> None:
         engine._runner._on_record = on_record  # noqa: SLF001 - the moment right after a commit
         for name, url in life.urls.items():
             engine.register(name, url)
+        await put_children(engine, scenario)
         execution = await engine.start(definition, scenario.input, id="killed")
         view = await execution.end()
         for action in scenario.actions:
