@@ -94,7 +94,9 @@ def settled(what: str, found: Iterable[str], told: Iterable[str]) -> None:
     if found - told:
         raise Missing(f"docs/reference/texts.toml says nothing of {what}: {', '.join(sorted(found - told))}.")
     if told - found:
-        raise Missing(f"docs/reference/texts.toml explains {what} that are not there: {', '.join(sorted(told - found))}.")
+        raise Missing(
+            f"docs/reference/texts.toml explains {what} that are not there: {', '.join(sorted(told - found))}."
+        )
 
 
 # --- cli ---------------------------------------------------------------------------------------
@@ -207,7 +209,10 @@ def definition() -> str:
 
 
 def _keys(table: Mapping[str, keys.Key]) -> str:
-    return rows(("key", "type", "default", "meaning"), ((_named(key), _form(key), _key_default(key), key.says) for key in table.values()))
+    return rows(
+        ("key", "type", "default", "meaning"),
+        ((_named(key), _form(key), _key_default(key), key.says) for key in table.values()),
+    )
 
 
 def _named(key: keys.Key) -> str:
@@ -291,8 +296,12 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 def all_errors() -> str:
     """Every class, every code."""
-    classes = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, errors.MakegoodError)]
-    told = ((code(each.__name__), code(each.code), _raised(each), prose(each.__doc__).split("\n")[0]) for each in classes)
+    classes = [
+        each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, errors.MakegoodError)
+    ]
+    told = (
+        (code(each.__name__), code(each.code), _raised(each), prose(each.__doc__).split("\n")[0]) for each in classes
+    )
     settled("the codes of the engine", engine_codes(), TEXTS["engine_codes"])
     settled("the codes of refusals", refusal_codes(), TEXTS["refusals"])
     found = problem_codes()
@@ -307,7 +316,9 @@ def all_errors() -> str:
         "## Mistakes in definitions\n", TEXTS["intro"]["problems"],
         rows(("code", "severity", "an example of its message"), (_problem(each) for each in sorted(found))),
     ]  # fmt: skip
-    return page("Errors", "src/makegood/errors.py, the sources that make the codes, and docs/reference/texts.toml", *parts)
+    return page(
+        "Errors", "src/makegood/errors.py, the sources that make the codes, and docs/reference/texts.toml", *parts
+    )
 
 
 def _raised(kind: type) -> str:
@@ -337,10 +348,12 @@ def problems_of(text: str) -> tuple[errors.Problem, ...]:
 
 
 CODE = re.compile(r"[a-z]+(?:_[a-z]+)+|empty|lost|timeout|cancelled")
+WORD = re.compile(r"[a-z_]+")
+OUTCOMES = {"not_sent"}
 Shape = Callable[[ast.AST], Iterator[ast.expr]]
 
 
-def _literals(folders: Iterable[str], shape: Shape) -> set[str]:
+def _literals(folders: Iterable[str], shape: Shape, pattern: re.Pattern[str] = CODE) -> set[str]:
     """The codes in sources, at the places where that shape of code has one."""
     found: set[str] = set()
     for path in (each for folder in folders for each in sorted((SOURCE / folder).glob("*.py"))):
@@ -348,7 +361,7 @@ def _literals(folders: Iterable[str], shape: Shape) -> set[str]:
             found |= {
                 each.value
                 for each in shape(node)
-                if isinstance(each, ast.Constant) and isinstance(each.value, str) and CODE.fullmatch(each.value)
+                if isinstance(each, ast.Constant) and isinstance(each.value, str) and pattern.fullmatch(each.value)
             }
     return found
 
@@ -380,7 +393,7 @@ def problem_codes() -> set[str]:
         for key in table.values()
         if key.pattern
     }
-    return _literals(["language"], shape) | _literals(["app", "engine", "cli"], _of_problem) | made
+    return _literals(["language"], shape) | _literals(["app", "engine", "cli"], _of_problem, WORD) | made
 
 
 def _is_message(node: ast.expr) -> bool:
@@ -396,8 +409,8 @@ def engine_codes() -> set[str]:
     """Every code of a failure that the engine makes by itself."""
 
     def shape(node: ast.AST) -> Iterator[ast.expr]:
-        if isinstance(node, ast.Call) and _called(node) == "Failure":
-            yield from node.args[:1]
+        if isinstance(node, ast.Call) and _called(node) in {"Failure", "_failure"}:
+            yield from node.args
         if isinstance(node, ast.Call) and _called(node) == "Reply":
             yield from (each.value for each in node.keywords if each.arg == "code")
         if isinstance(node, ast.Assign):
@@ -407,7 +420,8 @@ def engine_codes() -> set[str]:
                     yield from ([value.body, value.orelse] if isinstance(value, ast.IfExp) else [value])
 
     raised = {ExpressionError.code, BudgetExceeded.code, PayloadTooLarge.code}
-    return _literals(["core", "services", "engine"], shape) | raised | {"max_iterations", "schema_error"}
+    found = _literals(["core", "services", "engine"], shape) - OUTCOMES
+    return found | raised | {"max_iterations", "schema_error"}
 
 
 def _pairs(node: ast.expr) -> list[ast.expr]:
@@ -421,7 +435,7 @@ def refusal_codes() -> set[str]:
         if isinstance(node, ast.Call) and _called(node) in {"Conflict", "Refused", "_refused"}:
             yield from (each.value for each in node.keywords if each.arg == "code")
 
-    return _literals(["core", "engine", "storage", "app", "cli"], shape)
+    return _literals(["core", "engine", "storage", "app", "cli"], shape, WORD)
 
 
 # --- python ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ settings.register_profile(
 )
 settings.register_profile(
     "soak", max_examples=int(os.environ.get("MAKEGOOD_SOAK_EXAMPLES", "5000")), deadline=None,
-    suppress_health_check=list(HealthCheck), print_blob=True,
+    suppress_health_check=list(HealthCheck), print_blob=True, database=None,
 )
 PROFILE = settings.get_profile("soak" if SOAK else "default")
 

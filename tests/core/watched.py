@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,7 @@ class Watched(World):
         self.saga = saga
         self.shadow: State | None = None
         self.handed: set[Command] = set()
+        self.order = random.Random(saga.seed)
         self.taking_over = False
         self.bodies: dict[str, Any] = {}
         self.statuses: dict[Key, tuple[str, str]] = {}
@@ -86,6 +88,12 @@ class Watched(World):
         definition = load_tree(saga.tree).definition
         self._before = len(rest.get("journal", ()))
         super().__init__(definition, INPUT, services, on_record=_watch, seed=saga.seed, **rest)
+
+    def at(self, at_ms: int, act: Callable[[], object]) -> None:
+        """With a seed, simultaneous things happen in any order."""
+        if self.saga.seed:
+            self._number = self.order.getrandbits(32)
+        super().at(at_ms, act)
 
     # --- records ---
 
@@ -216,7 +224,7 @@ class Watched(World):
         for call, other in self.requests:
             if call.undo or call.at_ms > self.now_ms:
                 continue
-            silent = call.answered_at_ms is None or call in self.services.cut_off  # type: ignore[attr-defined]
+            silent = call.lost or call.answered_at_ms is None or call in self.services.cut_off  # type: ignore[attr-defined]
             if other == key and silent:
                 assert self.now_ms >= call.deadline_ms, "rule 13: undone before the deadline of a call without an answer"
             if call.answered_at_ms is None and not call.lost and _inside(self.state, other, scope):

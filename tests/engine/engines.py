@@ -83,18 +83,18 @@ class Counting:
         self.inside = 0
         self.inside_max = 0
 
-    async def do(self, input: Any, call: Call) -> Any:
+    async def do(self, input: Any, call: Call) -> Any:  # noqa: A002 - the word of the language
         self.calls.append(("do", call.key, call.attempt))
         return input
 
-    async def undo(self, input: Any, call: Call) -> None:
+    async def undo(self, input: Any, call: Call) -> None:  # noqa: A002
         self.calls.append(("undo", call.key, call.attempt))
 
-    async def refuse(self, input: Any, call: Call) -> None:
+    async def refuse(self, input: Any, call: Call) -> None:  # noqa: A002
         self.calls.append(("refuse", call.key, call.attempt))
         raise mg.Rejected("no", "not today")
 
-    async def wait(self, input: Any, call: Call) -> Any:
+    async def wait(self, input: Any, call: Call) -> Any:  # noqa: A002
         self.calls.append(("wait", call.key, call.attempt))
         self.called.set()
         self.inside += 1

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from engines import Counting, EngineOn, HandClock, Slow, one, parked, until, waiting
 
 import makegood as mg
-from engines import Counting, EngineOn, HandClock, Slow, one, parked, until, waiting
 from makegood.services import ServiceConfig
 from makegood.storage.memory import MemoryStore
 

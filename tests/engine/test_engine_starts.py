@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from engines import Counting, EngineOn, events, one, parked, until, waiting
 
 import makegood as mg
-from engines import Counting, EngineOn, events, one, parked, until, waiting
 from makegood.ports import Query
 from makegood.storage.memory import MemoryStore
 
@@ -191,7 +191,7 @@ async def test_what_the_caller_or_a_service_does_to_a_value_afterwards_changes_n
 async def test_an_input_that_does_not_fit_the_schema_is_refused_with_its_place() -> None:
     schema = {"type": "object", "properties": {"days": {"type": "array", "items": {"type": "integer"}}}}
     async with engine_with(Counting()) as engine:
-        with pytest.raises(mg.InputError, match="'one'.*schema") as caught:
+        with pytest.raises(mg.InputError, match=r"'one'.*schema") as caught:
             await engine.start(one(input_schema=schema), {"days": [1, "two"]})
         assert caught.value.pointer == "/days/1"
         assert await engine.list() == []

@@ -7,6 +7,7 @@ more than the step.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from heapq import heappush
 from typing import Any, assert_never
 
@@ -257,7 +258,7 @@ def _step_started(state: State, event: ev.StepStarted, at_ms: int) -> None:
         instance.until_ms = event.until_ms
         state.timers.set(("wait", instance.key), event.until_ms)
     if node.kind is Kind.SIGNAL:
-        state.waiting.setdefault(node.step.signal, []).append(instance.key)  # type: ignore[union-attr]
+        state.waiting.setdefault(node.step.signal, OrderedDict())[instance.key] = None  # type: ignore[union-attr]
 
 
 def _step_succeeded(state: State, event: ev.StepSucceeded, at_ms: int) -> None:
@@ -321,9 +322,10 @@ def _retire(state: State, instance: Instance, node: Node, forward: Forward, at_m
     if node.kind is Kind.WORKFLOW:
         state.attending.pop((key, False), None)
     if node.kind is Kind.SIGNAL:
-        waiting = state.waiting.get(node.step.signal, [])  # type: ignore[union-attr]
-        if key in waiting:
-            waiting.remove(key)
+        state.waiting.get(node.step.signal, _NOBODY).pop(key, None)  # type: ignore[union-attr]
+
+
+_NOBODY: OrderedDict[Key, None] = OrderedDict()
 
 
 def _leave(state: State, key: Key, node: Node) -> None:

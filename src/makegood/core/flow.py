@@ -149,7 +149,7 @@ def _body(j: Judgement, node: Node, iteration: Iteration) -> Any:
     formula = node.value
     if formula is None:
         return ev.Reference(("input",))
-    body = j.evaluate(formula, iteration)
+    body = _value(j, node, formula, iteration)
     if formula.path is not None and formula.path[0] != "execution":
         return ev.Reference(formula.path)
     j.weigh(body)

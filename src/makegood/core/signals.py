@@ -35,5 +35,5 @@ def hand_out(j: Judgement, name: str) -> None:
     """Give kept signals of a name to the steps that wait for it, both oldest first."""
     state = j.state
     while state.waiting.get(name) and state.mailbox.get(name):
-        key = state.waiting[name][0]
+        key = next(iter(state.waiting[name]))
         j.emit(ev.StepSucceeded(state.node(key).name, key[1], state.mailbox[name][0]))

@@ -9,6 +9,7 @@ one of them twice changes nothing.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from heapq import heappop
 from typing import TYPE_CHECKING, Any, Literal
@@ -208,7 +209,7 @@ class State:
     timers: Timers = field(default_factory=Timers)
     mailbox: dict[str, list[Any]] = field(default_factory=dict)
     kept: int = 0
-    waiting: dict[str, list[Key]] = field(default_factory=dict)
+    waiting: dict[str, OrderedDict[Key, None]] = field(default_factory=dict)
     settled: int = 0
     events: int = 0
     records: int = 0

@@ -33,7 +33,9 @@ from makegood.ports import Start
 class Children:
     """Starts, halts and undoes children, and tells parents of their ends."""
 
-    def __init__(self, store: Store, runner: Runner, intake: Intake, definitions: Definitions, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, runner: Runner, intake: Intake, definitions: Definitions, settings: Settings
+    ) -> None:
         self._store = store
         self._runner = runner
         self._intake = intake
@@ -121,7 +123,8 @@ class Children:
         moment = self._runner.moment()
         business_key = business_key_of(registered, instance.input)
         state, record = begin(
-            registered.program, child, instance.input, moment, self._settings, business_key=business_key, family=ancestry
+            registered.program, child, instance.input, moment, self._settings,
+            business_key=business_key, family=ancestry,
         )
         start = Start(
             workflow=step.workflow,
@@ -139,7 +142,8 @@ class Children:
             if isinstance(error, Conflict) and error.code == "business_key_taken":
                 self._news(parent, ChildEnded(key, "compensated", None, Failure(error.code, str(error))))
 
-        self._runner.begin(live, record, start, told)
+        if child not in self._runner.live:
+            self._runner.begin(live, record, start, told)
 
     async def _reach(self, parent: Live, key: Key, *, undo: bool) -> None:
         """Bring the parent's abort to a child, or its turn to be undone."""

@@ -20,8 +20,8 @@ from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Ret
 from makegood.core.judgement import Settings
 from makegood.core.state import State
 from makegood.core.view import describe
-from makegood.engine.committer import Committer, closed
 from makegood.engine.children import Children
+from makegood.engine.committer import Committer, closed
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Intake, Store
@@ -115,8 +115,10 @@ class Engine:
         self._committer = Committer(store, self._on_broken)
         self._runner = Runner(
             self._committer, self._registry, self._clock, self._settings,
-            on_end=self._on_end, on_park=lambda at_ms: self._intake.parked(at_ms), on_record=self._on_record,
-            on_lost=self._on_lost, on_attend=lambda live, command: self._children.attend(live, command),
+            # What comes to be further down is looked up when it is called.
+            on_end=self._on_end, on_park=lambda at_ms: self._intake.parked(at_ms),  # noqa: PLW0108
+            on_record=self._on_record, on_lost=self._on_lost,
+            on_attend=lambda live, command: self._children.attend(live, command),  # noqa: PLW0108
         )
         self._intake = Intake(
             store, self._runner, self._definitions, self._registry, self._clock,
@@ -135,15 +137,20 @@ class Engine:
         store, self._store = self._store, None
         if store is None:
             return
+        self._runner.stopping = True
         async with AsyncExitStack() as stack:
             # Also when one of them fails or is cancelled, all that come after it happen: from the last to the first.
             stack.callback(self._tell_all, closed())
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(self._registry.aclose)
             stack.push_async_callback(self._committer.aclose)
-            stack.push_async_callback(self._runner.stop, self._drain_s)
+            stack.push_async_exit(self._drain)
             stack.push_async_callback(self._children.stop)
             stack.push_async_callback(self._intake.stop)
+
+    async def _drain(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Whoever is in too much of a hurry to wait for us does not wait for open calls either.
+        await self._runner.stop(self._drain_s if kind is None else 0.0)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -460,7 +467,8 @@ class Engine:
     # --- what the runner tells ---
 
     def _on_end(self, live: Live) -> None:
-        self._children.ended(live)
+        if live.state.ended:
+            self._children.ended(live)
         if live.id in self._ends:
             rest = Rest(live.state)
             for future in self._ends.pop(live.id):
@@ -518,7 +526,7 @@ class Engine:
     # --- the sync door, for scripts ---
 
     def __enter__(self) -> Self:
-        from makegood.engine.door import Door
+        from makegood.engine.door import Door  # noqa: PLC0415 - for scripts alone
 
         self._door = Door()
         try:
@@ -529,7 +537,9 @@ class Engine:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             self._door.run(self.aclose())
         finally:
@@ -558,6 +568,6 @@ class Engine:
 
 def new_id() -> str:
     """A new execution id: an UUID of version 7, so that ids sort by time."""
-    from uuid_utils import uuid7
+    from uuid_utils import uuid7  # noqa: PLC0415 - not needed where ids are given
 
     return str(uuid7())

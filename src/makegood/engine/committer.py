@@ -25,7 +25,9 @@ RETRY_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 class Broken(Protocol):
     """Told once when appending has failed for good."""
 
-    def __call__(self, error: Exception) -> None: ...
+    def __call__(self, error: Exception) -> None:
+        """Why."""
+        ...
 
 
 class Committer:

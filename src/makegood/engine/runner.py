@@ -64,7 +64,7 @@ class Runner:
         parking: What is leaving it: done when that is durable. Nobody may take it in before.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything around it, by name
         self,
         committer: Committer,
         invoker: Invoker,
@@ -98,7 +98,7 @@ class Runner:
 
     def moment(self) -> Moment:
         """Now, and some chance."""
-        return Moment(self._clock.now_ms(), random.getrandbits(64))  # noqa: S311 - jitter and ids of steps
+        return Moment(self._clock.now_ms(), random.getrandbits(64))
 
     def begin(self, execution: Live, record: Record, start: Start, told: Told, *, waits: bool = False) -> None:
         """Take in a new execution whose first record has been decided.
@@ -152,7 +152,7 @@ class Runner:
             told(None)
 
     def _settings_moment(self, record: Record) -> Moment:
-        return Moment(record.at_ms, random.getrandbits(64))  # noqa: S311
+        return Moment(record.at_ms, random.getrandbits(64))
 
     # --- one round ---
 
@@ -256,7 +256,8 @@ class Runner:
         self._committer.append(append, settled)
 
     def _settled(
-        self, execution: Live, record: Record, sends: list[Send | Attend], told: Told | None, error: Exception | None, *, ended: bool
+        self, execution: Live, record: Record, sends: list[Send | Attend], told: Told | None,
+        error: Exception | None, *, ended: bool,
     ) -> None:
         """The record is durable, or was refused: then this engine's picture of the execution is void."""
         execution.queued -= 1
@@ -455,19 +456,22 @@ class Runner:
                 self._on_park(wake_ms)
 
         parked = replace(standing, parked=True, wake_at_ms=wake_ms)
-        self._committer.append(Append(execution_id=execution_id, position=position, record=None, standing=parked), settled)
+        append = Append(execution_id=execution_id, position=position, record=None, standing=parked)
+        self._committer.append(append, settled)
 
     # --- stopping ---
 
     async def stop(self, drain_s: float) -> None:
         """Send nothing new, give open calls some time, leave the rest to be driven again."""
         self.stopping = True
-        if self._calls and drain_s > 0:
-            await asyncio.wait(list(self._calls), timeout=drain_s)
-        for task in list(self._calls):
-            task.cancel()
-        await asyncio.gather(*self._calls, return_exceptions=True)
-        self._alarm.close()
+        try:
+            if self._calls and drain_s > 0:
+                await asyncio.wait(list(self._calls), timeout=drain_s)
+        finally:
+            for task in list(self._calls):
+                task.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+            self._alarm.close()
         if self._committer.broken is None:
             await self._committer.flush()
             for execution in list(self.live.values()):

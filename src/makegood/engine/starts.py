@@ -96,7 +96,8 @@ def checked_id(execution_id: str) -> str:
     """
     if ID.fullmatch(execution_id) is None:
         raise InputError(
-            f"{execution_id!r} cannot be an id: use 1 to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+            f"{execution_id!r} cannot be an id: use 1 to 100 letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit"
         )
     return execution_id
 

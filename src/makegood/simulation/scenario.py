@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from makegood.core import inputs
+from makegood.core.events import Record
 from makegood.core.judgement import Settings
 from makegood.core.view import describe
 from makegood.errors import InputError, MakegoodError, NotFound, Refused
@@ -77,6 +78,7 @@ class Played:
         refused: `definition` or `start`, when one of them was.
         acted: How each action was answered: an HTTP status, or None when it was never due.
         records: Journal records written.
+        journal: The records, of a play on the core.
     """
 
     services: ScriptedServices
@@ -85,6 +87,7 @@ class Played:
     acted: list[int | None] = field(default_factory=list)
     crashed: bool = False
     records: int = 0
+    journal: list[Record] = field(default_factory=list)
 
 
 def read_scenarios(raw: Any) -> list[Scenario]:
@@ -131,23 +134,30 @@ def _read_action(raw: Mapping[str, Any]) -> Action:
 # --- on the core alone -------------------------------------------------------------------------
 
 
-def play_on_core(scenario: Scenario, *, seed: int = 0, crash_after: Sequence[int] = (), settings: Settings | None = None) -> Played:
+def play_on_core(
+    scenario: Scenario, *, seed: int = 0, crash_after: Sequence[int] = (), crash_before: Sequence[int] = (),
+    settings: Settings | None = None,
+) -> Played:
     """Play a scenario on the core alone, with a virtual clock."""
     services = scenario.services()
-    played = Played(services, crashed=bool(crash_after), acted=[None] * len(scenario.actions))
+    played = Played(services, crashed=bool(crash_after or crash_before), acted=[None] * len(scenario.actions))
     known = _known_services(scenario)
     try:
         definition = load_tree(scenario.definition, services=known).definition
     except MakegoodError:
         played.refused = "definition"
         return played
-    world = World(definition, scenario.input, services, seed=seed, settings=settings, crash_after=crash_after)
+    world = World(
+        definition, scenario.input, services, seed=seed, settings=settings, crash_after=crash_after,
+        crash_before=crash_before,
+    )
     for number, action in enumerate(scenario.actions):
         if action.at_ms is not None:
             world.at(world.now_ms + action.at_ms, _doer(world, played, number, action))
     _play_actions(world, scenario, played)
     played.view = describe(world.state)
     played.records = len(world.journal)
+    played.journal = world.journal
     return played
 
 
@@ -202,9 +212,13 @@ def _act_on_end(world: World, scenario: Scenario, played: Played) -> bool:
 
 def _doer(world: World, played: Played, number: int, action: Action) -> Any:
     def do() -> None:
+        if played.acted[number] is not None:
+            return
         try:
-            world.tell(news_of(action))
-            played.acted[number] = 202
+            if world.tell(news_of(action)):
+                played.acted[number] = 202
+            else:
+                world.at(world.now_ms, do)
         except Refused:
             played.acted[number] = 409
         except NotFound:

@@ -74,6 +74,13 @@ def _read_reply(raw: Mapping[str, Any]) -> Scripted:
     )
 
 
+def told(reply: Scripted) -> str:
+    """A reply in a few words: `ok`, `reject sold_out`, `status 503`, `hang`."""
+    if reply.kind in {"reject", "status"}:
+        return f"{reply.kind} {reply.value}"
+    return "hang, with effect" if reply.kind == "hang" and reply.effect else reply.kind
+
+
 @dataclass(slots=True)
 class Call:
     """One request that the services have read.
@@ -83,6 +90,9 @@ class Call:
         method: `service.method`.
         answered_at_ms: When it was answered or reset; None while it is open, or lost in a crash.
         lost_at_ms: When the engine died while it was open, or None.
+        opened: Its place in the order of all readings and answers of a play, from 1.
+        closed: The place of its answer, or of what took the place of one; None while it is open.
+        reply: What the service does about it, in the words of a script.
     """
 
     at_ms: int
@@ -95,6 +105,9 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     answered_at_ms: int | None = None
     lost_at_ms: int | None = None
+    opened: int = 0
+    closed: int | None = None
+    reply: str = ""
 
     @property
     def lost(self) -> bool:
@@ -144,6 +157,7 @@ class ScriptedServices:
         self.down = frozenset(down)
         self.ledger = Ledger()
         self.calls: list[Call] = []
+        self._turns = 0
         self._used: dict[str, int] = {}
         self._granted: dict[str, Scripted] = {}
         self._refused: set[str] = set()
@@ -151,12 +165,19 @@ class ScriptedServices:
         self._open: dict[str, Scripted] = {}
 
     def reply_to(self, method: str, key: str) -> Scripted:
-        """The next reply of the method's script, or what the key was promised before."""
-        if key in self._granted:
-            return self._granted[key]
-        reply = self._lost.pop(key, None) or self._next(method)
-        self._open[key] = reply
+        """The next reply of the method's script, or what the key was promised before, to the last request read."""
+        reply = self._granted.get(key)
+        if reply is None:
+            reply = self._lost.pop(key, None) or self._next(method)
+            self._open[key] = reply
+        if self.calls:
+            call = self.calls[-1]
+            call.opened, call.reply = self._turn(), told(reply)
         return reply
+
+    def _turn(self) -> int:
+        self._turns += 1
+        return self._turns
 
     def _next(self, method: str) -> Scripted:
         script = self.scripts.get(method)
@@ -168,16 +189,24 @@ class ScriptedServices:
 
     def answered(self, call: Call, reply: Scripted, now_ms: int) -> None:
         """The reply was given (or the connection reset)."""
-        call.answered_at_ms = now_ms
-        self._open.pop(call.key, None)
+        self._close(call, now_ms)
         if reply.kind == "ok":
             self._granted[call.key] = reply
         elif reply.kind == "reject" or (reply.kind == "status" and reply.value in _REFUSALS):
             self._refused.add(call.key)
 
+    def unheard(self, call: Call, reply: Scripted, now_ms: int) -> None:
+        """The engine died over the reply, so that it is lost; its key gets the same one again."""
+        call.lost_at_ms = now_ms
+        self._lost[call.key] = reply
+
     def hung_up(self, call: Call, now_ms: int) -> None:
         """The caller stopped waiting."""
+        self._close(call, now_ms)
+
+    def _close(self, call: Call, now_ms: int) -> None:
         call.answered_at_ms = now_ms
+        call.closed = self._turn()
         self._open.pop(call.key, None)
 
     def refused(self, key: str) -> bool:
@@ -190,6 +219,7 @@ class ScriptedServices:
         if reply is not None:
             self._lost[call.key] = reply
         call.lost_at_ms = now_ms
+        call.closed = self._turn()
 
     def crashed(self, now_ms: int) -> None:
         """The engine died: requests without an answer are lost; their keys get the same reply again."""
@@ -198,3 +228,4 @@ class ScriptedServices:
         for call in self.calls:
             if call.answered_at_ms is None:
                 call.lost_at_ms = call.lost_at_ms or now_ms
+                call.closed = call.closed or self._turn()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from makegood.core import inputs
+from makegood.core.children import Family
 from makegood.core.decide import begin, decide
 from makegood.core.events import Record
 from makegood.core.evolve import fold
@@ -52,41 +53,49 @@ class World:
     """One execution, played to its end.
 
     Args:
-        definition: The workflow.
+        definition: The workflow, compiled or not.
         value: Its input.
         services: How the services answer.
         execution_id: Its id.
         seed: Of all chance: jitter, ids, the order of simultaneous happenings.
         settings: The core's.
-        crash_after: Numbers of journal records (from 1) after which the engine crashes, once each.
+        crash_after: Numbers of journal records (from 1) after which the engine crashes, once each. A set is shared: what
+            has happened is taken out of it.
         crash_before: Numbers of records that it dies over, once each: decided, and never written.
         on_record: Told of each record when it is written.
         journal: Where an earlier play stopped; another engine takes over from there.
+        now_ms: When it starts.
+        business_key: Already evaluated.
+        family: Of a child: who called it.
     """
 
     def __init__(
         self,
-        definition: Definition,
+        definition: Definition | Program,
         value: Any,
         services: ScriptedServices,
         *,
         execution_id: str = "play",
         seed: int = 0,
         settings: Settings | None = None,
-        crash_after: Sequence[int] = (),
-        crash_before: Sequence[int] = (),
+        crash_after: Collection[int] = (),
+        crash_before: Collection[int] = (),
         on_record: Callable[[World], None] | None = None,
         journal: Sequence[Record] = (),
+        now_ms: int = START_MS,
+        business_key: str | None = None,
+        family: Family | None = None,
     ) -> None:
-        self.program: Program = compile_program(definition, definition.version or 1)
+        compiled = isinstance(definition, Program)
+        self.program = definition if compiled else compile_program(definition, definition.version or 1)
         self.services = services
         self.settings = settings or Settings()
         self.journal: list[Record] = list(journal)
-        self.now_ms = self.journal[-1].at_ms if self.journal else START_MS
+        self.now_ms = self.journal[-1].at_ms if self.journal else now_ms
         self.crashes = 0
         self._chance = random.Random(seed)  # noqa: S311 - a play must be repeatable
-        self._crash_after = set(crash_after)
-        self._crash_before = set(crash_before)
+        self._crash_after = crash_after if isinstance(crash_after, set) else set(crash_after)
+        self._crash_before = crash_before if isinstance(crash_before, set) else set(crash_before)
         self._on_record = on_record
         self._agenda: list[_Happening] = []
         self._number = 0
@@ -94,7 +103,9 @@ class World:
         if self.journal:
             self._take_over()
             return
-        self.state, record = begin(self.program, execution_id, value, self._moment(), self.settings)
+        self.state, record = begin(
+            self.program, execution_id, value, self._moment(), self.settings, business_key=business_key, family=family
+        )
         self._append(record)
 
     # --- playing ---
@@ -166,7 +177,7 @@ class World:
 
     def _append(self, record: Record) -> bool:
         """Write a record, unless the engine dies over it; whether it was written."""
-        number = len(self.journal) + 1
+        number = self._next_number()
         if number in self._crash_before:
             self._crash_before.discard(number)
             self.crash()
@@ -180,6 +191,9 @@ class World:
         else:
             self._perform(newly_outstanding(self.state))
         return True
+
+    def _next_number(self) -> int:
+        return len(self.journal) + 1
 
     def _time_reached(self) -> None:
         before = (len(self.journal), self.crashes)
@@ -254,21 +268,23 @@ class World:
         answers_at = self.now_ms + scripted.delay_ms
         if scripted.kind == "hang" or answers_at > call.deadline_ms:
             timeout = Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
-            self._later(lambda: self._hung_up(command, call, timeout), call.deadline_ms - self.now_ms)
+            self._later(lambda: self._hung_up(command, call, scripted, timeout), call.deadline_ms - self.now_ms)
             return
         reply = as_reply(scripted)
         self._later(lambda: self._answer(command, call, scripted, reply), scripted.delay_ms)
 
-    def _hung_up(self, command: Send, call: Call, reply: Reply) -> None:
+    def _hung_up(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:
         self.services.hung_up(call, self.now_ms)
-        self._reply(command, reply)
+        if not self._reply(command, reply):
+            self.services.unheard(call, scripted, self.now_ms)
 
     def _answer(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:
         self.services.answered(call, scripted, self.now_ms)
-        self._reply(command, reply)
+        if not self._reply(command, reply):
+            self.services.unheard(call, scripted, self.now_ms)
 
-    def _reply(self, command: Send, reply: Reply) -> None:
-        self.tell(inputs.Replied(command.key, command.undo, command.attempt, reply))
+    def _reply(self, command: Send, reply: Reply) -> bool:
+        return self.tell(inputs.Replied(command.key, command.undo, command.attempt, reply))
 
 
 def as_reply(scripted: Scripted) -> Reply:
@@ -292,13 +308,14 @@ def _status_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
     said = body.get("error", {}) if isinstance(body, dict) else {}
     after = headers.get("Retry-After")
     retry_after_ms = None if after is None else int(float(after) * 1000)
-    code, message = said.get("code"), said.get("message", "")
+    said = said if isinstance(said, dict) else {}
+    code, message, details = said.get("code"), said.get("message", ""), said.get("details")
     if 200 <= status < 300:  # noqa: PLR2004 - a range of statuses
         return Reply("ok", body, status=status)
     if status in {408, 425, 429}:
         return Reply("not_sent", code=code or f"http_{status}", message=message, status=status, retry_after_ms=retry_after_ms)
     if 400 <= status < 500:  # noqa: PLR2004
-        return Reply("rejected", code=code or f"http_{status}", message=message, status=status)
+        return Reply("rejected", code=code or f"http_{status}", message=message, details=details, status=status)
     if status >= 500:  # noqa: PLR2004
         return Reply("unknown", code="service_error", message=message, status=status, retry_after_ms=retry_after_ms)
     return Reply("unknown", code="invalid_reply", message=f"status {status}", status=status)

@@ -1,0 +1,349 @@
+"""The course of a play: an execution with its children and second starts, and what happens to it from outside.
+
+All of them live in one engine with one clock and the same services; when it crashes, all of them do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from makegood.core import inputs
+from makegood.core.children import Family
+from makegood.core.events import Failure, Record
+from makegood.core.judgement import Settings
+from makegood.core.outstanding import Attend
+from makegood.core.state import Key, State
+from makegood.engine.definitions import Registered, business_key_of, search_of
+from makegood.errors import Conflict, InputError, NotFound, Refused, nearest
+from makegood.model import ChildWorkflow
+from makegood.simulation.script import ScriptedServices
+from makegood.simulation.world import START_MS, STEPS_MAX, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Something that happens from outside. Exactly one trigger is given.
+
+    Attributes:
+        after_calls: When the services have read so many requests.
+        at_ms: So long after the start.
+        at_end: When the execution has reached this end.
+        deed: `cancel`, `suspend`, `resume`, `retry`, `compensate`, `resolve`, `start`, `signal`.
+        arguments: Of the deed.
+        answer: The HTTP status that it must get, or None for any 2xx.
+    """
+
+    after_calls: int | None = None
+    at_ms: int | None = None
+    at_end: str | None = None
+    deed: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    answer: int | None = None
+
+
+class Course:
+    """An execution under way, from its start on.
+
+    Args:
+        registered: The workflow.
+        value: Its input.
+        services: How the services answer.
+        workflows: Further workflows that it may call, by name.
+        actions: What happens from outside.
+        crash_after: Numbers of records, of all executions together, after which the engine crashes.
+        crash_before: Numbers of records that it dies over.
+
+    Raises:
+        InputError: The input does not fit, or gives no business key.
+    """
+
+    def __init__(
+        self,
+        registered: Registered,
+        value: Any,
+        services: ScriptedServices,
+        *,
+        workflows: Mapping[str, Registered] | None = None,
+        actions: Sequence[Action] = (),
+        seed: int = 0,
+        settings: Settings | None = None,
+        crash_after: Collection[int] = (),
+        crash_before: Collection[int] = (),
+    ) -> None:
+        self.workflows = dict(workflows or {})
+        self.services = services
+        self.actions = actions
+        self.acted: list[int | None] = [None] * len(actions)
+        self.worlds: dict[str, _Member] = {}
+        self.now_ms = START_MS
+        self.crashes = 0
+        self._registered = registered
+        self._value = value
+        self._seed = seed
+        self._settings = settings or Settings()
+        self._crash_after = set(crash_after)
+        self._crash_before = set(crash_before)
+        self.first = self.begin(registered, value, "play")
+        for number, action in enumerate(actions):
+            if action.at_ms is not None:
+                self.first.at(START_MS + action.at_ms, lambda number=number: self._do(number))  # type: ignore[misc]
+
+    @property
+    def state(self) -> State:
+        """The state of the execution that it is about."""
+        return self.first.state
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of all executions, one after the other."""
+        return [record for world in self.worlds.values() for record in world.journal]
+
+    def begin(self, registered: Registered, value: Any, name: str, family: Family | None = None) -> _Member:
+        """Start an execution now.
+
+        Raises:
+            InputError: The input does not fit, or gives no business key.
+            Conflict: A live execution holds the business key.
+        """
+        registered.check_input(value)
+        key = business_key_of(registered, value)
+        search_of(registered, value)
+        workflow = registered.program.definition.name
+        holder = self._holder(workflow, key)
+        if holder is not None:
+            raise Conflict(
+                f"the business key {key!r} of workflow {workflow!r} is held by execution {holder!r}",
+                code="business_key_taken", existing=holder,
+            )  # fmt: skip
+        return _Member(
+            self, registered, value, name, business_key=key, family=family, seed=self._seed + len(self.worlds),
+            settings=self._settings, crash_after=self._crash_after, crash_before=self._crash_before,
+        )  # fmt: skip
+
+    def _holder(self, workflow: str, key: str | None) -> str | None:
+        """Who holds a business key: to its end, and a child to its root's end (rule 28)."""
+        for name, world in self.worlds.items():
+            state = world.state
+            root = self.worlds[state.root] if state.root in self.worlds else world
+            live = not state.ended or not root.state.ended
+            if key is not None and state.workflow == workflow and state.business_key == key and live:
+                return name
+        return None
+
+    # --- letting things happen ---
+
+    def next_ms(self) -> int | None:
+        """When the next thing happens, or None."""
+        return min((at_ms for each in self.worlds.values() if (at_ms := each.next_ms()) is not None), default=None)
+
+    def step(self, until_ms: int | None = None) -> bool:
+        """Let the next thing happen, if it does by then; whether there was one."""
+        self._act_on_calls()
+        due = [(at_ms, number) for number, each in enumerate(self.worlds.values()) if (at_ms := each.next_ms()) is not None]
+        if due and (until_ms is None or min(due)[0] <= until_ms):
+            at_ms, number = min(due)
+            self.now_ms = max(self.now_ms, at_ms)
+            list(self.worlds.values())[number].step()
+            return True
+        return self._act_on_end()
+
+    def play(self, until: Callable[[], bool] = lambda: False, until_ms: int | None = None) -> None:
+        """Let things happen until nothing is left that would move anything, or as long as is said."""
+        for _ in range(STEPS_MAX):
+            if until() or not self.step(until_ms):
+                break
+        else:
+            raise AssertionError("the play does not come to rest")
+        if until_ms is not None and not until():
+            self.now_ms = max(self.now_ms, until_ms)
+
+    def tell(self, news: inputs.Input) -> bool:
+        """Put news before the execution, now; False when the engine died over it."""
+        self.first.now_ms = max(self.first.now_ms, self.now_ms)
+        return self.first.tell(news)
+
+    def crash(self) -> None:
+        """The engine dies, and another one goes on with everything."""
+        self.crashes += 1
+        generation = self.crashes
+        self.services.crashed(self.now_ms)
+        for name in [name for name, world in self.worlds.items() if not world.journal]:
+            del self.worlds[name]  # It never was: its first record was not written.
+        for world in list(self.worlds.values()):
+            if generation == self.crashes:  # Otherwise it died again meanwhile, and all of them have been seen to.
+                world.go_on()
+
+    # --- what happens from outside ---
+
+    def _act_on_calls(self) -> None:
+        for number, action in enumerate(self.actions):
+            if action.after_calls is not None and len(self.services.calls) >= action.after_calls:
+                self._do(number)
+
+    def _act_on_end(self) -> bool:
+        for number, action in enumerate(self.actions):
+            if action.at_end == self.state.status and self.acted[number] is None:
+                self._do(number)
+                return True
+        return False
+
+    def _do(self, number: int) -> None:
+        """Once, unless the engine dies over it: then it is asked again."""
+        if self.acted[number] is not None:
+            return
+        try:
+            if self.actions[number].deed == "start":
+                self.begin(self._registered, self._value, f"play-{number + 2}")
+                self.acted[number] = 201
+            elif self.tell(news_of(self.actions[number])):
+                self.acted[number] = 202
+            else:
+                self.first.at(self.now_ms, lambda: self._do(number))
+        except (Refused, Conflict):
+            self.acted[number] = 409
+        except NotFound:
+            self.acted[number] = 404
+        except InputError:
+            self.acted[number] = 422
+
+
+def news_of(action: Action) -> inputs.Input:
+    """An action as an input to the core."""
+    arguments = action.arguments
+    match action.deed:
+        case "cancel":
+            return inputs.Cancel()
+        case "suspend":
+            return inputs.Suspend()
+        case "resume":
+            return inputs.Resume()
+        case "retry":
+            return inputs.Retry()
+        case "compensate":
+            return inputs.Compensate()
+        case "resolve":
+            return inputs.Resolve(arguments["step"], arguments.get("note", ""))
+        case "signal":
+            return inputs.Signal(arguments["signal"], arguments.get("payload"))
+        case other:
+            raise InputError(f"an action cannot {other!r}")
+
+
+class _Member(World):
+    """One execution among others of the same engine."""
+
+    def __init__(self, course: Course, registered: Registered, value: Any, name: str, **rest: Any) -> None:
+        self.course = course
+        self.name = name
+        self.journal = []
+        course.worlds[name] = self
+        super().__init__(
+            registered.program, value, course.services, execution_id=name, now_ms=course.now_ms, **rest
+        )
+
+    def crash(self) -> None:
+        """All die together."""
+        self.course.crash()
+
+    def go_on(self) -> None:
+        """Another engine takes this one over."""
+        self.crashes += 1
+        self._incarnation += 1
+        self.now_ms = max(self.now_ms, self.course.now_ms)
+        self._take_over()
+
+    def _next_number(self) -> int:
+        return sum(len(world.journal) for world in self.course.worlds.values()) + 1
+
+    def _append(self, record: Record) -> bool:
+        written = super()._append(record)
+        if written and self.state.ended:
+            self._tell_parent()
+        return written
+
+    def _tell_parent(self) -> None:
+        parent = self.course.worlds.get(self.state.parent or "")
+        if parent is None:
+            return
+        for key, _ in list(parent.state.attending):
+            if parent.state.instances[key].child == self.name:
+                parent.hear(_end_of(key, self.state))
+
+    def hear(self, news: inputs.Input) -> None:
+        """Something that another execution has to say, a moment later."""
+        self.now_ms = max(self.now_ms, self.course.now_ms)
+        self._later(lambda: self.tell(news))
+
+    # --- children: what the core asks for ---
+
+    def _attend(self, command: Attend) -> None:
+        self._later(lambda: self._care(command))
+
+    def _care(self, command: Attend) -> None:
+        key = command.key
+        match command.want:
+            case "resolve":
+                self.hear(self._resolved(key))
+            case "run":
+                self._run(key)
+            case "halt" | "undo":
+                self._reach(key, undo=command.want == "undo")
+
+    def _step_of(self, key: Key) -> ChildWorkflow:
+        step = self.state.node(key).step
+        assert isinstance(step, ChildWorkflow)
+        return step
+
+    def _resolved(self, key: Key) -> inputs.ChildResolved:
+        step = self._step_of(key)
+        registered = self.course.workflows.get(step.workflow)
+        if registered is None or step.version not in {None, registered.program.version}:
+            message = f"no workflow {step.workflow!r} is registered.{nearest(step.workflow, self.course.workflows)}"
+            return inputs.ChildResolved(key, None, Failure("child_failed", message, None, "failed", step.id, key[1]))
+        try:
+            registered.check_input(self.state.instances[key].input)
+        except InputError as unfit:
+            return inputs.ChildResolved(key, None, Failure("schema_error", str(unfit), None, "failed", step.id, key[1]))
+        return inputs.ChildResolved(key, registered.program.version)
+
+    def _run(self, key: Key) -> None:
+        name = self.state.instances[key].child
+        assert name is not None
+        child = self.course.worlds.get(name)
+        if child is not None:
+            if child.state.ended:
+                self.hear(_end_of(key, child.state))
+            return
+        family = Family(self.name, self.state.root or self.name, self.state.depth + 1)
+        try:
+            self.course.begin(
+                self.course.workflows[self._step_of(key).workflow], self.state.instances[key].input, name, family
+            )
+        except Conflict as taken:
+            self.hear(inputs.ChildEnded(key, "compensated", None, Failure(taken.code, str(taken))))
+
+    def _reach(self, key: Key, *, undo: bool) -> None:
+        child = self.course.worlds.get(self.state.instances[key].child or "")
+        if child is None:
+            self.hear(inputs.ChildEnded(key, None))
+        elif child.state.ended and (not undo or child.state.status == "compensated"):
+            self.hear(_end_of(key, child.state))
+        else:
+            child.reached(inputs.Compensate("parent", parent=True) if undo else inputs.Halt())
+
+    def reached(self, news: inputs.Input) -> None:
+        """What the parent wants; an end that does not allow it will be told as it is."""
+
+        def tell() -> None:
+            with suppress(Refused):
+                self.tell(news)
+
+        self.now_ms = max(self.now_ms, self.course.now_ms)
+        self._later(tell)
+
+
+def _end_of(key: Key, child: State) -> inputs.ChildEnded:
+    return inputs.ChildEnded(key, child.status, child.output, child.error, child.reclaimed)
