@@ -89,11 +89,13 @@ class Watched(World):
         self._before = len(rest.get("journal", ()))
         super().__init__(definition, INPUT, services, on_record=_watch, seed=saga.seed, **rest)
 
-    def at(self, at_ms: int, act: Callable[[], object]) -> None:
-        """With a seed, simultaneous things happen in any order."""
+    def _later(self, act: Callable[[], object], delay_ms: int = 0) -> None:
+        """With a seed, news that come at the same moment come in any order; after what services do then."""
+        before = self._number
         if self.saga.seed:
-            self._number = self.order.getrandbits(32)
-        super().at(at_ms, act)
+            self._number = 2**32 + self.order.getrandbits(32)
+        super()._later(act, delay_ms)
+        self._number = before + 1
 
     # --- records ---
 

@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,8 @@ def test_an_interrupt_ends_the_wait_and_leaves_the_execution_to_be_resumed(tmp_p
     threading.Thread(target=interrupt).start()
     def interrupted(engine: mg.Engine) -> None:
         engine.run_sync(one("s.wait"), 1, id="x")
-        time.sleep(10)
+        # Should it have come a moment too late to interrupt the run.
+        threading.Event().wait(10)
 
     with engine_with(service, tmp_path / "w.db") as engine:
         with pytest.raises(KeyboardInterrupt):

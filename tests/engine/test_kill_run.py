@@ -32,6 +32,12 @@ DELAY_MS = 60
 TIMEOUT_S = 1.5
 """Before it undoes a lost call, the engine waits for the deadline which that call carried: a short one, here."""
 SERVICES = ("hotels", "flights", "trains", "payments", "mail")
+CONFIG = """
+[services.{name}]
+url = "http://127.0.0.1:{port}/{name}"
+strict_idempotent = true
+"""
+"""They keep their answers. Without that, a declined pivot whose first answer was lost waits for a person (rule 26)."""
 ENDS = {"ok": (0, "completed"), "payment-declined": (3, "compensated")}
 SETTLED = (ev.StepSucceeded, ev.StepFailed)
 ENDED = (ev.ExecutionCompleted, ev.ExecutionFailed, ev.ExecutionCompensated, ev.CompensationFailed)
@@ -43,7 +49,6 @@ class World:
 
     folder: Path
     flow: Path
-    address: str
     ledger: Path
     lasts_s: dict[str, float] = field(default_factory=dict)
     effects: dict[str, list[str]] = field(default_factory=dict)
@@ -53,9 +58,7 @@ class World:
         words = [sys.executable, "-m", "makegood", "run", str(self.flow), "--id", execution_id, "--json"]
         words += ["--database", str(self.database(execution_id))]
         words += ["--input", f"@{EXAMPLES / 'trip' / 'inputs' / case}.json"]
-        for service in SERVICES:
-            words += ["--service", f"{service}={self.address}/{service}"]
-        return words
+        return [*words, "--config", str(self.folder / "makegood.toml")]
 
     def database(self, execution_id: str) -> Path:
         return self.folder / f"{execution_id}.db"
@@ -80,7 +83,8 @@ async def world_in(folder: Path) -> AsyncIterator[World]:
     try:
         assert process.stdout is not None
         port = int(await process.stdout.readline())
-        yield World(folder, flow, f"http://127.0.0.1:{port}", ledger)
+        (folder / "makegood.toml").write_text("".join(CONFIG.format(name=name, port=port) for name in SERVICES))
+        yield World(folder, flow, ledger)
     finally:
         process.terminate()
         await process.wait()

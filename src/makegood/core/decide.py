@@ -122,7 +122,7 @@ def _close(j: Judgement) -> Record | None:
     What a suspension leaves on the agenda waits for the resume.
     """
     state = j.state
-    while state.agenda and state.status in {"running", "compensating"} and not j.full:
+    while state.agenda and state.status in _MOVING and not j.full:
         key = next(iter(state.agenda))
         del state.agenda[key]
         _visit(j, key)
@@ -132,6 +132,9 @@ def _close(j: Judgement) -> Record | None:
         return None
     close_record(state, more)
     return Record(j.now_ms, tuple(j.events), more)
+
+
+_MOVING = frozenset({"running", "compensating"})
 
 
 def _visit(j: Judgement, key: Key) -> None:

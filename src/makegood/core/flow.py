@@ -85,7 +85,12 @@ def _complete(j: Judgement) -> None:
         return
     formula = j.program.output
     if formula is None:
-        _complete_with(j, last_output(j.state, j.program.nodes[0], ()), folded=True)
+        root = j.program.nodes[0]
+        if root.children and j.program.nodes[root.children[-1]].kind in _BOUNDED:
+            # What a call answered or a set computed was held to the payload limit when it came.
+            j.emit(ev.ExecutionCompleted(None, folded=True))
+        else:
+            _complete_with(j, last_output(j.state, root, ()), folded=True)
         return
     try:
         output = j.evaluate(formula, ())
@@ -93,6 +98,9 @@ def _complete(j: Judgement) -> None:
         fail(j, ROOT, expression_failure(error))
         return
     _complete_with(j, output, folded=False)
+
+
+_BOUNDED = frozenset({Kind.CALL, Kind.SET, Kind.WAIT, Kind.SIGNAL, Kind.WORKFLOW})
 
 
 def _complete_with(j: Judgement, output: Any, *, folded: bool) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from makegood.core.formula import Formula, compile_formula
@@ -42,8 +42,8 @@ PIVOT_BACKOFF_MS_MAX = 300_000
 """Rule 26: retriable steps after a pivot are tried again at most this far apart."""
 
 
-class Kind(Enum):
-    """What a node is."""
+class Kind(StrEnum):
+    """What a node is. A text, since it is a key of tables on the hot path and a plain enum hashes in Python."""
 
     BLOCK = "block"
     CALL = "call"
@@ -101,6 +101,7 @@ class Node:
         region: Index of the innermost region around or at it.
         outer: Index of the innermost region around it, itself excluded; -1 for the root.
         loops: Indexes of the loops around it, outermost first.
+        is_leaf: Whether it has no steps inside.
         parts: For a try: the indexes of body, handlers..., finally (or -1).
     """
 
@@ -123,11 +124,7 @@ class Node:
     timeout_ms: int | None = None
     undo: Undo | None = None
     finally_: int = -1
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it has no steps inside."""
-        return self.kind in LEAVES
+    is_leaf: bool = False
 
     @property
     def call(self) -> Call:
@@ -210,7 +207,7 @@ class _Compiler:
     def _add(self, name: str, kind: Kind, parent: int, loops: tuple[int, ...], step: Step | None) -> Node:
         node = Node(
             index=len(self.program.nodes), name=name, kind=kind, parent=parent, depth=len(loops),
-            loops=loops, step=step,
+            loops=loops, step=step, is_leaf=kind in LEAVES,
         )
         self.program.nodes.append(node)
         self.program.index[name] = node.index

@@ -88,7 +88,7 @@ class Runner:
         self._on_attend = on_attend
         self._alarm = Alarm(clock, self._ring)
         self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[int, asyncio.Task[None]] = {}
         self.live: dict[str, Live] = {}
         self.parking: dict[str, asyncio.Future[None]] = {}
         self.stopping = False
@@ -170,9 +170,9 @@ class Runner:
         state = execution.state
         sends: list[Send | Attend] = []
         goes_on = False
-        pending = deque(newly_outstanding(state) if commands is None else commands)
-        while pending:
-            command = pending.popleft()
+        pending = list(newly_outstanding(state) if commands is None else commands)
+        # It grows while it is walked: what is granted a place is to be sent.
+        for command in pending:
             if isinstance(command, Send | Attend):
                 sends.append(command)
             elif isinstance(command, GoOn):
@@ -320,9 +320,7 @@ class Runner:
             self._invoker.release(self._service(execution.state, send.key, send.undo))
             return
         invocation = self._invocation(execution, send)
-        task = asyncio.get_running_loop().create_task(self._call(execution, send, invocation))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        self._calls[id(send)] = asyncio.get_running_loop().create_task(self._call(execution, send, invocation))
         execution.sending += 1
 
     def attended(self, execution: Live) -> None:
@@ -352,7 +350,10 @@ class Runner:
         )
 
     async def _call(self, execution: Live, send: Send, invocation: Invocation) -> None:
-        reply = await self._invoker.invoke(invocation)
+        try:
+            reply = await self._invoker.invoke(invocation)
+        finally:
+            self._calls.pop(id(send), None)
         execution.sending -= 1
         strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(invocation.service)
         self._tell_live(execution, inputs.Replied(send.key, send.undo, send.attempt, reply, strict))
@@ -466,11 +467,13 @@ class Runner:
         self.stopping = True
         try:
             if self._calls and drain_s > 0:
-                await asyncio.wait(list(self._calls), timeout=drain_s)
+                await asyncio.wait(list(self._calls.values()), timeout=drain_s)
         finally:
-            for task in list(self._calls):
+            open_calls = list(self._calls.values())
+            for task in open_calls:
                 task.cancel()
-            await asyncio.gather(*self._calls, return_exceptions=True)
+            await asyncio.gather(*open_calls, return_exceptions=True)
+            self._calls.clear()
             self._alarm.close()
         if self._committer.broken is None:
             await self._committer.flush()

@@ -86,7 +86,9 @@ class Course:
         self._settings = settings or Settings()
         self._crash_after = set(crash_after)
         self._crash_before = set(crash_before)
-        self.first = self.begin(registered, value, "play")
+        first = self.begin(registered, value, "play")
+        # The engine may die over the very first record; the caller starts it again, then.
+        self.first = first if first.journal else self.begin(registered, value, "play")
         for number, action in enumerate(actions):
             if action.at_ms is not None:
                 self.first.at(START_MS + action.at_ms, lambda number=number: self._do(number))  # type: ignore[misc]
@@ -142,7 +144,9 @@ class Course:
     def step(self, until_ms: int | None = None) -> bool:
         """Let the next thing happen, if it does by then; whether there was one."""
         self._act_on_calls()
-        due = [(at_ms, number) for number, each in enumerate(self.worlds.values()) if (at_ms := each.next_ms()) is not None]
+        due = [
+            (at_ms, number) for number, each in enumerate(self.worlds.values()) if (at_ms := each.next_ms()) is not None
+        ]
         if due and (until_ms is None or min(due)[0] <= until_ms):
             at_ms, number = min(due)
             self.now_ms = max(self.now_ms, at_ms)
@@ -240,9 +244,7 @@ class _Member(World):
         self.name = name
         self.journal = []
         course.worlds[name] = self
-        super().__init__(
-            registered.program, value, course.services, execution_id=name, now_ms=course.now_ms, **rest
-        )
+        super().__init__(registered.program, value, course.services, execution_id=name, now_ms=course.now_ms, **rest)
 
     def crash(self) -> None:
         """All die together."""

@@ -1,28 +1,38 @@
-"""Whether what came of a scenario is what it must be. Each difference is a sentence; none means it holds."""
+"""Whether what came of a scenario is what it must be. None of these checks may be one that cannot fail."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from makegood.simulation.course import Action
+from makegood.simulation.orders import allows
 from makegood.simulation.scenario import Played, Scenario
 from makegood.simulation.script import Call
+from makegood.simulation.telling import Difference, columns, contains, differing, equal, json_text
 
 
-def differences(scenario: Scenario, played: Played) -> list[str]:
+HEADERS = (
+    "idempotency-key", "makegood-execution", "makegood-step", "makegood-attempt", "makegood-deadline", "content-type",
+)  # fmt: skip
+"""Every request over HTTP carries these."""
+
+
+def differences(scenario: Scenario, played: Played) -> list[Difference]:
     """Everything in which a play differs from its scenario's expectations."""
     return list(_differences(scenario, played))
 
 
-def _differences(scenario: Scenario, played: Played) -> Iterator[str]:
-    expect = scenario.expect
-    refused = expect.get("refused")
+def _differences(scenario: Scenario, played: Played) -> Iterator[Difference]:
+    refused = scenario.expect.get("refused")
     if refused is not None or played.refused is not None:
         if refused != played.refused:
-            yield f"refused: expected {refused}, got {played.refused}"
+            why = tuple(played.why.splitlines())
+            yield Difference(
+                "refused", f"expected {refused or 'nothing'} to be refused, and {played.refused or 'nothing'} was", why
+            )
         if played.services.calls:
-            yield f"a refused one made calls: {[call.method for call in played.services.calls]}"
+            yield Difference("refused", f"a refused one made calls: {[call.method for call in played.services.calls]}")
         return
     yield from _end(scenario, played)
     yield from _calls(scenario, played)
@@ -31,42 +41,52 @@ def _differences(scenario: Scenario, played: Played) -> Iterator[str]:
     yield from _effects(scenario, played)
     yield from _times(scenario, played)
     yield from _always(scenario, played)
-    yield from _actions(scenario, played)
+    yield from answers(scenario.actions, played.acted)
 
 
-def _end(scenario: Scenario, played: Played) -> Iterator[str]:
+def _end(scenario: Scenario, played: Played) -> Iterator[Difference]:
     expect, view = scenario.expect, played.view
-    if view["status"] != expect["status"]:
-        yield f"status: expected {expect['status']}, got {view['status']} (error: {view['error']})"
     error = view["error"] or {}
+    if view["status"] != expect["status"]:
+        yield Difference(
+            "status", f"expected {expect['status']}, got {view['status']} (error: {json_text(view['error'])})"
+        )
     if not played.crashed:
         if "error_code" in expect and error.get("code") != expect["error_code"]:
-            yield f"error_code: expected {expect['error_code']}, got {error.get('code')} ({error.get('message')})"
+            yield Difference(
+                "error_code", f"expected {expect['error_code']}, got {error.get('code')} ({error.get('message')})"
+            )
         if "suppressed_codes" in expect:
             codes = sorted(each["code"] for each in view["suppressed"])
             if codes != sorted(expect["suppressed_codes"]):
-                yield f"suppressed_codes: expected {expect['suppressed_codes']}, got {codes}"
-    if "error_step" in expect and error.get("step") != expect["error_step"]:
-        yield f"error_step: expected {expect['error_step']}, got {error.get('step')}"
-    if "output" in expect and view["output"] != expect["output"]:
-        yield f"output: expected {_json(expect['output'])}, got {_json(view['output'])}"
+                yield Difference("suppressed_codes", f"expected {expect['suppressed_codes']}, got {codes}")
+    if "error_step" in expect and _id(error.get("step")) != expect["error_step"]:
+        yield Difference("error_step", f"expected {expect['error_step']}, got {error.get('step')}")
+    if "output" in expect and not equal(view["output"], expect["output"]):
+        found = tuple(differing(view["output"], expect["output"], subset=False))
+        yield Difference("output", f"expected {json_text(expect['output'])}, got {json_text(view['output'])}", found)
     if "uncompensated_steps" in expect:
-        steps = sorted(step.split("[")[0] for step in view["uncompensated_steps"])
+        steps = sorted(str(_id(step)) for step in view["uncompensated_steps"])
         if steps != sorted(expect["uncompensated_steps"]):
-            yield f"uncompensated_steps: expected {expect['uncompensated_steps']}, got {steps}"
+            yield Difference("uncompensated_steps", f"expected {expect['uncompensated_steps']}, got {steps}")
 
 
-# --- the order of calls -------------------------------------------------------------------------
+def _id(step: str | None) -> str | None:
+    """A step by its id, without the path before it and the iteration behind it."""
+    return None if step is None else step.split("[")[0].rpartition("/")[2]
 
 
-def _calls(scenario: Scenario, played: Played) -> Iterator[str]:
+# --- calls -------------------------------------------------------------------------------------
+
+
+def _calls(scenario: Scenario, played: Played) -> Iterator[Difference]:
     expected = scenario.expect.get("calls", [])
     seen = [call.method for call in played.services.calls]
     if played.crashed:
         seen = _once_for_each_key(played)
         expected = _first_of_each(expected, set(scenario.expect.get("same_key", ())))
     if not allows(expected, seen):
-        yield f"calls: expected {_json(expected)}, got {_json(seen)}"
+        yield Difference("calls", f"expected {json_text(expected)}, got {json_text(seen)}", columns(expected, seen))
 
 
 def _once_for_each_key(played: Played) -> list[str]:
@@ -94,12 +114,6 @@ def _excused_undos(played: Played) -> set[str]:
     return found
 
 
-def _names(expected: Any) -> list[str]:
-    if isinstance(expected, str):
-        return [expected]
-    return [name for each in expected for name in _names(each)]
-
-
 def _first_of_each(expected: Any, once: set[str], seen: set[str] | None = None) -> Any:
     seen = set() if seen is None else seen
     if isinstance(expected, str):
@@ -114,132 +128,68 @@ def _first_of_each(expected: Any, once: set[str], seen: set[str] | None = None) 
     return kept
 
 
-def allows(expected: Sequence[Any], seen: Sequence[str]) -> bool:
-    """Whether a sequence is one of the orders that a nested list allows: in order, any order, in order, ..."""
-    return len(seen) in _ends(expected, list(seen), {0}, ordered=True)
-
-
-def _ends(expected: Any, seen: list[str], starts: set[int], *, ordered: bool) -> set[int]:
-    """Where a match that begins at one of the starts can end."""
-    if isinstance(expected, str):
-        return {start + 1 for start in starts if start < len(seen) and seen[start] == expected}
-    if ordered:
-        for each in expected:
-            starts = _ends(each, seen, starts, ordered=False)
-        return starts
-    return {end for start in starts for end in _interleaved(expected, seen, start)}
-
-
-def _interleaved(branches: Sequence[Any], seen: list[str], start: int) -> set[int]:
-    """Ends of a stretch that is a merge of the branches, each of which keeps its own order."""
-    flat = [[branch] if isinstance(branch, str) else list(branch) for branch in branches]
-    total = sum(len(_names(branch)) for branch in flat)
-    stretch = seen[start : start + total]
-    return {start + total} if len(stretch) == total and _merges(flat, stretch) else set()
-
-
-def _merges(branches: list[list[Any]], stretch: list[str]) -> bool:
-    reached = {tuple(_places(branches))}
-    for name in stretch:
-        reached = {after for place in reached for after in _advance(branches, place, name)}
-        if not reached:
-            return False
-    return any(all(_is_done(branch, at) for branch, at in zip(branches, place, strict=True)) for place in reached)
-
-
-Place = tuple[int, frozenset[int]]
-"""How far a branch is: its position, and what of an any-order list there has been seen."""
-
-
-def _places(branches: list[list[Any]]) -> Iterator[Place]:
-    for _ in branches:
-        yield (0, frozenset())
-
-
-def _is_done(branch: list[Any], place: Place) -> bool:
-    return place[0] == len(branch)
-
-
-def _advance(branches: list[list[Any]], places: tuple[Place, ...], name: str) -> Iterator[tuple[Place, ...]]:
-    for number, (branch, place) in enumerate(zip(branches, places, strict=True)):
-        at, seen = place
-        if at >= len(branch):
-            continue
-        for after in _step_in(branch[at], at, seen, name):
-            yield (*places[:number], after, *places[number + 1 :])
-
-
-def _step_in(each: Any, at: int, seen: frozenset[int], name: str) -> Iterator[Place]:
-    if isinstance(each, str):
-        if each == name:
-            yield (at + 1, frozenset())
-        return
-    for index, inner in enumerate(each):
-        if index not in seen and inner == name:
-            grown = seen | {index}
-            yield (at + 1, frozenset()) if len(grown) == len(each) else (at, grown)
-
-
 # --- bodies, keys, effects ------------------------------------------------------------------------
 
 
-def _bodies(scenario: Scenario, played: Played) -> Iterator[str]:
+def _bodies(scenario: Scenario, played: Played) -> Iterator[Difference]:
     calls = played.services.calls
     for method, expected in scenario.expect.get("bodies", {}).items():
         first = next((call for call in calls if call.method == method), None)
         if first is None:
-            yield f"bodies: {method} was never called"
+            yield Difference("bodies", f"{method} was never called")
         elif not contains(first.body, expected):
-            yield f"bodies: {method} expected {_json(expected)}, got {_json(first.body)}"
+            found = tuple(differing(first.body, expected, subset=True))
+            yield Difference("bodies", f"{method} expected {json_text(expected)}, got {json_text(first.body)}", found)
     for method, bodies in scenario.expect.get("bodies_in_order", {}).items():
-        firsts: dict[str, Any] = {}
-        excused = _excused_undos(played)
-        for call in calls:
-            if call.method == method and call.key not in excused:
-                firsts.setdefault(call.key, call.body)
-        got = list(firsts.values())
+        got = _bodies_of(method, played)
         if len(got) != len(bodies) or not all(map(contains, got, bodies)):
-            yield f"bodies_in_order: {method} expected {_json(bodies)}, got {_json(got)}"
+            told = f"{method} expected {json_text(bodies)}, got {json_text(got)}"
+            pairs = enumerate(zip(got, bodies, strict=False))
+            found = [
+                line for place, (one, other) in pairs for line in differing(one, other, subset=True, path=f"/{place}")
+            ]
+            counts = [f"expected {len(bodies)} bodies, got {len(got)}"] if len(got) != len(bodies) else []
+            yield Difference("bodies_in_order", told, (*counts, *found))
 
 
-def contains(got: Any, expected: Any) -> bool:
-    """Whether a mapping has the expected keys, recursively; all else must be equal."""
-    if isinstance(expected, Mapping):
-        return isinstance(got, Mapping) and all(
-            name in got and contains(got[name], value) for name, value in expected.items()
-        )
-    return type(got) is type(expected) and bool(got == expected)
+def _bodies_of(method: str, played: Played) -> list[Any]:
+    firsts: dict[str, Any] = {}
+    excused = _excused_undos(played)
+    for call in played.services.calls:
+        if call.method == method and call.key not in excused:
+            firsts.setdefault(call.key, call.body)
+    return list(firsts.values())
 
 
-def _keys(scenario: Scenario, played: Played) -> Iterator[str]:
+def _keys(scenario: Scenario, played: Played) -> Iterator[Difference]:
     for method in scenario.expect.get("same_key", ()):
         keys = {call.key for call in played.services.calls if call.method == method}
         if len(keys) != 1:
-            yield f"same_key: the requests of {method} carried {sorted(keys)}"
+            yield Difference("same_key", f"the requests of {method} carried {sorted(keys)}")
 
 
-def _effects(scenario: Scenario, played: Played) -> Iterator[str]:
+def _effects(scenario: Scenario, played: Played) -> Iterator[Difference]:
     balance = played.services.ledger.balance()
     for step, count in scenario.expect.get("effects", {}).items():
         if balance.get(step, 0) != count:
-            yield f"effects: of {step} {count} must remain, and {balance.get(step, 0)} do"
+            yield Difference("effects", f"of {step} {count} must remain, and {balance.get(step, 0)} do")
 
 
 # --- times ---------------------------------------------------------------------------------------
 
 
-def _times(scenario: Scenario, played: Played) -> Iterator[str]:
+def _times(scenario: Scenario, played: Played) -> Iterator[Difference]:
     expect, calls = scenario.expect, played.services.calls
     for pattern, most in expect.get("max_in_flight", {}).items():
         got = _most_open([call for call in calls if _matches(pattern, call.method)])
         if got > most or (got < most and not played.crashed):
-            yield f"max_in_flight: {pattern} expected {most}, got {got}"
+            yield Difference("max_in_flight", f"{pattern} expected {most}, got {got}")
     for first, second, gap_ms in expect.get("gaps_ms", ()):
         got_ms = _gap(first, second, [call for call in calls if not call.lost])
         if got_ms is not None and got_ms < gap_ms:
-            yield f"gaps_ms: {second} came {got_ms} ms after {first}; at least {gap_ms} expected"
+            yield Difference("gaps_ms", f"{second} came {got_ms} ms after {first}; at least {gap_ms} expected")
         elif got_ms is None and not played.crashed:
-            yield f"gaps_ms: {first} and {second} did not both come"
+            yield Difference("gaps_ms", f"{first} and {second} did not both come")
     for method in expect.get("after_deadline", ()):
         yield from _before_deadline(method, calls)
 
@@ -250,13 +200,11 @@ def _matches(pattern: str, method: str) -> bool:
 
 
 def _most_open(calls: Sequence[Call]) -> int:
-    edges: list[tuple[int, int]] = []
-    for call in calls:
-        edges.append((call.at_ms, 1))
-        closed = (each for each in (call.answered_at_ms, call.lost_at_ms, call.deadline_ms) if each is not None)
-        edges.append((next(closed), -1))
+    """The most that were open at once, by the order in which the services read and answered."""
+    turns = [(call.opened, 1) for call in calls]
+    turns += [(call.closed, -1) for call in calls if call.closed is not None]
     most = now = 0
-    for _, change in sorted(edges):
+    for _, change in sorted(turns):
         now += change
         most = max(most, now)
     return most
@@ -270,48 +218,62 @@ def _gap(first: str, second: str, calls: Sequence[Call]) -> int | None:
     return others[0] - times[0] if times and others else None
 
 
-def _before_deadline(method: str, calls: Sequence[Call]) -> Iterator[str]:
-    for undo in (call for call in calls if call.method == method and call.undo):
+def _before_deadline(method: str, calls: Sequence[Call]) -> Iterator[Difference]:
+    undos = [call for call in calls if call.method == method and call.undo]
+    if not undos:
+        yield Difference("after_deadline", f"{method} was never called to undo")
+    for undo in undos:
         forward = undo.key.removesuffix(":undo") + ":do"
         deadlines = [call.deadline_ms for call in calls if call.key == forward]
         if deadlines and undo.at_ms < deadlines[-1]:
-            yield f"after_deadline: {method} came {deadlines[-1] - undo.at_ms} ms before the deadline of what it undoes"
+            early_ms = deadlines[-1] - undo.at_ms
+            yield Difference("after_deadline", f"{method} came {early_ms} ms before the deadline of what it undoes")
 
 
 # --- always ---------------------------------------------------------------------------------------
 
 
-def _always(scenario: Scenario, played: Played) -> Iterator[str]:
+def _always(scenario: Scenario, played: Played) -> Iterator[Difference]:
     calls = played.services.calls
     if not scenario.expect.get("allow_overlap"):
         yield from _overlaps(calls)
     forward = {call.key for call in calls if not call.undo}
     for call in calls:
-        if not call.key.endswith((":do", ":undo")):
-            yield f"key: {call.key!r} has not the form of rule 15"
-        if call.undo and call.key.removesuffix(":undo") + ":do" not in forward:
-            yield f"key: {call.key!r} undoes a call that was never made"
+        name, _, end = call.key.rpartition(":")
+        execution, _, step = name.partition(":")
+        if end not in {"do", "undo"} or not execution or step != call.step:
+            yield Difference("key", f"{call.key!r} of step {call.step} has not the form of rule 15")
+        elif call.undo and f"{name}:do" not in forward:
+            yield Difference("key", f"{call.key!r} undoes a call that was never made")
+        if call.headers:
+            yield from _headers(call)
 
 
-def _overlaps(calls: Sequence[Call]) -> Iterator[str]:
+def _headers(call: Call) -> Iterator[Difference]:
+    given = {name.lower(): value for name, value in call.headers.items()}
+    missing = [name for name in HEADERS if not given.get(name)]
+    if missing:
+        yield Difference("headers", f"{call.method} came without {', '.join(missing)}")
+    elif not call.key.startswith(f"{given['makegood-execution']}:"):
+        yield Difference(
+            "headers", f"{call.method} has the key {call.key!r} in execution {given['makegood-execution']!r}"
+        )
+
+
+def _overlaps(calls: Sequence[Call]) -> Iterator[Difference]:
     for undo in (call for call in calls if call.undo):
         for call in calls:
-            if call.undo or call.at_ms > undo.at_ms:
-                continue
-            closed_ms = call.deadline_ms if call.answered_at_ms is None else call.answered_at_ms
-            if undo.at_ms < closed_ms and not call.lost:
-                yield f"overlap: {undo.method} came while {call.method} was open"
+            is_open = call.opened < undo.opened and (call.closed is None or call.closed > undo.opened)
+            if not call.undo and is_open and undo.at_ms < call.deadline_ms:
+                yield Difference("overlap", f"{undo.method} came while {call.method} was open")
 
 
-def _actions(scenario: Scenario, played: Played) -> Iterator[str]:
-    for action, answer in zip(scenario.actions, played.acted, strict=True):
+def answers(actions: Sequence[Action], acted: Sequence[int | None]) -> Iterator[Difference]:
+    """Actions that were never due, or answered otherwise than they must be."""
+    for action, answer in zip(actions, acted, strict=True):
         if answer is None:
-            yield f"action {action.deed} was never due"
+            yield Difference("actions", f"{action.deed} was never due")
         elif action.answer is not None and answer != action.answer:
-            yield f"action {action.deed}: expected the answer {action.answer}, got {answer}"
+            yield Difference("actions", f"{action.deed} must be answered {action.answer}, and was {answer}")
         elif action.answer is None and not 200 <= answer < 300:  # noqa: PLR2004 - a range of statuses
-            yield f"action {action.deed} was refused with {answer}"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+            yield Difference("actions", f"{action.deed} was refused with {answer}")

@@ -70,7 +70,9 @@ def one_of(*names: str) -> Check:
     def check(problems: Problems, value: Any, pointer: str) -> None:
         if value not in names:
             hint = nearest(value, names) if isinstance(value, str) else ""
-            problems.error("wrong_value", f"{_name(pointer)} must be one of {', '.join(names)}, not {shown(value)}.{hint}", pointer)
+            problems.error(
+                "wrong_value", f"{_name(pointer)} must be one of {', '.join(names)}, not {shown(value)}.{hint}", pointer
+            )
 
     return check
 
@@ -112,7 +114,10 @@ def record(what: str, keys: Mapping[str, Check], required: Collection[str] = ())
             known = keys.get(name)
             if known is None:
                 problems.error(
-                    "unknown_key", f"{what} has no key {shown(name)}.{nearest(name, keys)}", pointed(pointer, name), key=True
+                    "unknown_key",
+                    f"{what} has no key {shown(name)}.{nearest(name, keys)}",
+                    pointed(pointer, name),
+                    key=True,
                 )
             else:
                 known(problems, inner, pointed(pointer, name))
@@ -156,7 +161,11 @@ def reply(problems: Problems, value: Any, pointer: str) -> None:
         there = ", ".join(map(str, value)) or "none"
         hints = "".join(dict.fromkeys(nearest(str(name), KINDS) for name in value if name not in _EVERY_REPLY))
         hint = hints if "Did you mean" in hints and not kinds else ""
-        problems.error("bad_reply", f"A reply needs exactly one of {', '.join(KINDS)}; this one has the keys {there}.{hint}", pointer)
+        problems.error(
+            "bad_reply",
+            f"A reply needs exactly one of {', '.join(KINDS)}; this one has the keys {there}.{hint}",
+            pointer,
+        )
         return
     kind = kinds[0]
     required = ("effect",) if kind in {"hang", "reset"} else ()

@@ -47,7 +47,9 @@ def names_of(programs: Sequence[Program]) -> Names:
     )
 
 
-def check_references(problems: Problems, raw: Mapping[str, Any], pointer: str, definitions: Sequence[Definition]) -> None:
+def check_references(
+    problems: Problems, raw: Mapping[str, Any], pointer: str, definitions: Sequence[Definition]
+) -> None:
     """Note every name of a scenario that its definitions have not."""
     names = names_of([compile_program(each, 1) for each in definitions])
     for where, name, kind in _named(raw, pointer):
@@ -55,7 +57,9 @@ def check_references(problems: Problems, raw: Mapping[str, Any], pointer: str, d
         if kind == "methods" and name.endswith(".*"):
             name, known = name[:-2], names.services  # noqa: PLW2901 - the service of `service.*`
         if name not in known:
-            problems.error("unknown_name", f"Nothing in the definition {_WHAT[kind]} {name!r}.{nearest(name, known)}", where)
+            problems.error(
+                "unknown_name", f"Nothing in the definition {_WHAT[kind]} {name!r}.{nearest(name, known)}", where
+            )
 
 
 _WHAT = {

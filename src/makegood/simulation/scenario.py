@@ -5,46 +5,52 @@ Reading and playing; whether what came was right is judged in `expectation`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from makegood.core import inputs
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
 from makegood.core.view import describe
-from makegood.errors import InputError, MakegoodError, NotFound, Refused
-from makegood.language import load_tree
-from makegood.simulation.script import Scripted, ScriptedServices, read_script
-from makegood.simulation.world import World
+from makegood.engine.definitions import Registered, compiled
+from makegood.errors import DefinitionError, InputError, MakegoodError
+from makegood.language import load, load_tree
+from makegood.language.places import Places
+from makegood.language.problems import GiveUp, Problems, pointed
+from makegood.language.text import read_text
+from makegood.model import LIMITS, Definition
+from makegood.simulation import form
+from makegood.simulation.course import Action, Course
+from makegood.simulation.references import check_references
+from makegood.simulation.script import Scripted, ScriptedServices, read_reply
 
-_KEYS = frozenset(
-    {
-        "id", "title", "rules", "definition", "workflows", "input", "services", "down", "unregistered", "actions",
-        "expect", "crash_safe",
-    }
-)  # fmt: skip
+FILE_LIMITS = replace(
+    LIMITS, definition_bytes=16 * LIMITS.definition_bytes, definition_nodes=50 * LIMITS.definition_nodes
+)
+"""A file of scenarios holds many definitions."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """Something that happens from outside. Exactly one trigger is given.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a scenario stands.
 
     Attributes:
-        after_calls: When the services have read so many requests.
-        at_ms: So long after the start.
-        at_end: When the execution has reached this end.
-        deed: `cancel`, `suspend`, `resume`, `retry`, `compensate`, `resolve`, `start`, `signal`.
-        arguments: Of the deed.
-        answer: The HTTP status that it must get, or None for any 2xx.
+        source: The file's name.
+        pointer: Of the scenario in it.
+        places: Where its values stand, when it was read from text.
+        files: For each definition that was given as a path: its pointer, path and text.
     """
 
-    after_calls: int | None = None
-    at_ms: int | None = None
-    at_end: str | None = None
-    deed: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    answer: int | None = None
+    source: str
+    pointer: str
+    places: Places | None = None
+    files: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+
+    @property
+    def line(self) -> int:
+        """Line of the scenario, from 1."""
+        return self.places.locate(self.pointer)[0] if self.places is not None else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,7 @@ class Scenario:
     actions: tuple[Action, ...]
     expect: Mapping[str, Any]
     crash_safe: bool
+    origin: Origin
 
     def services(self) -> ScriptedServices:
         """Its services, fresh."""
@@ -76,6 +83,7 @@ class Played:
     Attributes:
         view: The execution as the API describes it; empty when it was refused.
         refused: `definition` or `start`, when one of them was.
+        why: Why it was refused.
         acted: How each action was answered: an HTTP status, or None when it was never due.
         records: Journal records written.
         journal: The records, of a play on the core.
@@ -84,87 +92,215 @@ class Played:
     services: ScriptedServices
     view: dict[str, Any] = field(default_factory=dict)
     refused: str | None = None
+    why: str = ""
     acted: list[int | None] = field(default_factory=list)
     crashed: bool = False
     records: int = 0
     journal: list[Record] = field(default_factory=list)
 
 
-def read_scenarios(raw: Any) -> list[Scenario]:
+# --- reading -----------------------------------------------------------------------------------
+
+
+def read_scenarios(raw: Any, *, folder: str = ".", source: str = "scenarios") -> list[Scenario]:
     """The scenarios of one file, already parsed.
 
+    Args:
+        folder: Where paths of definitions begin.
+
     Raises:
-        InputError: It has not the format.
+        InputError: It has not the format; one line for each mistake.
     """
-    if not isinstance(raw, list):
-        raise InputError("a scenario file is a list of scenarios")
-    return [_read(each) for each in raw]
+    return _read_all(raw, Problems(source), folder)
 
 
-def _read(raw: Mapping[str, Any]) -> Scenario:
-    unknown = set(raw) - _KEYS
-    if unknown:
-        raise InputError(f"scenario {raw.get('id')!r} has the unknown keys {sorted(unknown)}")
-    return Scenario(
+def read_scenario_file(path: str) -> list[Scenario]:
+    """The scenarios of a file, YAML or JSON.
+
+    Raises:
+        InputError: It cannot be read or has not the format; `file:line:column: ...` for each mistake.
+    """
+    problems = Problems(path)
+    try:
+        raw = read_text(_bytes_of(path), None, problems, FILE_LIMITS)
+    except GiveUp:
+        raise _refused(problems) from None
+    except OSError as error:
+        raise InputError(f"{path}: the scenarios cannot be read: {error.strerror}.") from None
+    return _read_all(raw, problems, os.path.dirname(path))
+
+
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(FILE_LIMITS.definition_bytes + 1)
+
+
+def _refused(problems: Problems) -> InputError:
+    try:
+        problems.refuse()
+    except DefinitionError as error:
+        return InputError(str(error))
+    raise AssertionError("there was no problem")
+
+
+def _read_all(raw: Any, problems: Problems, folder: str) -> list[Scenario]:
+    form.list_of(form.scenario)(problems, raw, "")
+    if problems.failed:
+        raise _refused(problems)
+    found: dict[str, Scenario] = {}
+    for number, each in enumerate(raw):
+        scenario = _read(each, problems, pointed("", number), folder)
+        if scenario.id in found:
+            problems.error(
+                "repeated_id", f"There is another scenario {scenario.id!r} above.", pointed("", number, "id")
+            )
+        found[scenario.id] = scenario
+    if problems.failed:
+        raise _refused(problems)
+    return list(found.values())
+
+
+def _read(raw: Mapping[str, Any], problems: Problems, pointer: str, folder: str) -> Scenario:
+    files: dict[str, tuple[str, bytes]] = {}
+    definition = _tree(raw["definition"], problems, pointed(pointer, "definition"), folder, files)
+    workflows = tuple(
+        _tree(each, problems, pointed(pointer, "workflows", number), folder, files)
+        for number, each in enumerate(raw.get("workflows", ()))
+    )
+    scenario = Scenario(
         id=raw["id"],
         title=raw.get("title", ""),
         rules=tuple(raw.get("rules", ())),
-        definition=raw["definition"],
-        workflows=tuple(raw.get("workflows", ())),
+        definition=definition,
+        workflows=workflows,
         input=raw.get("input", {}),
-        scripts={method: read_script(script) for method, script in raw.get("services", {}).items()},
+        scripts={method: [read_reply(each) for each in script] for method, script in raw.get("services", {}).items()},
         down=tuple(raw.get("down", ())),
         unregistered=tuple(raw.get("unregistered", ())),
         actions=tuple(_read_action(each) for each in raw.get("actions", ())),
         expect=raw["expect"],
         crash_safe=raw.get("crash_safe", True),
+        origin=Origin(problems.source, pointer, problems.places, files),
     )
+    try:
+        definitions = [_definition(scenario, number) for number in range(-1, len(workflows))]
+    except MakegoodError:
+        return scenario  # Whether that was expected is judged when it is played.
+    check_references(problems, raw, pointer, definitions)
+    return scenario
 
 
 def _read_action(raw: Mapping[str, Any]) -> Action:
     rest = dict(raw)
-    trigger = {name: rest.pop(name) for name in ("after_calls", "at_ms", "at_end") if name in rest}
-    if len(trigger) != 1:
-        raise InputError(f"an action needs one of after_calls, at_ms, at_end: {raw}")
+    trigger = {name: rest.pop(name) for name in form.TRIGGERS if name in rest}
     answer = rest.pop("answer", None)
     deed = "signal" if "signal" in rest else rest.pop("do")
     return Action(deed=deed, arguments=rest, answer=answer, **trigger)
 
 
+def _tree(
+    raw: Any, problems: Problems, pointer: str, folder: str, files: dict[str, tuple[str, bytes]]
+) -> Mapping[str, Any]:
+    """A definition that is here, or in a file that is named here."""
+    if not isinstance(raw, str):
+        return dict(raw)
+    path = os.path.normpath(os.path.join(folder, raw))
+    inner = Problems(path)
+    try:
+        text = _bytes_of(path)
+        files[pointer] = (path, text)
+        tree = read_text(text, None, inner, LIMITS)
+    except OSError as error:
+        problems.error("unreadable", f"The definition {path} cannot be read: {error.strerror}.", pointer)
+    except GiveUp:
+        problems.error("unreadable", f"The definition cannot be read: {_refused(inner)}", pointer)
+    else:
+        if isinstance(tree, dict):
+            return tree
+        problems.error("unreadable", f"{path} holds no definition, which is a mapping.", pointer)
+    return {}
+
+
 # --- on the core alone -------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A scenario's definitions, checked and compiled: to play it several times."""
+
+    registered: Registered
+    workflows: Mapping[str, Registered]
+
+
+def ready(scenario: Scenario) -> Ready:
+    """Register what a scenario defines.
+
+    Raises:
+        DefinitionError: One of the definitions is refused.
+    """
+    workflows = [_definition(scenario, number) for number in range(len(scenario.workflows))]
+    definition = _definition(scenario, -1)
+    return Ready(
+        compiled(definition, definition.version or 1),
+        {each.name: compiled(each, each.version or 1) for each in [*workflows, definition]},
+    )
+
+
 def play_on_core(
-    scenario: Scenario, *, seed: int = 0, crash_after: Sequence[int] = (), crash_before: Sequence[int] = (),
+    scenario: Scenario,
+    *,
+    prepared: Ready | None = None,
+    seed: int = 0,
+    crash_after: Collection[int] = (),
+    crash_before: Collection[int] = (),
     settings: Settings | None = None,
 ) -> Played:
     """Play a scenario on the core alone, with a virtual clock."""
     services = scenario.services()
     played = Played(services, crashed=bool(crash_after or crash_before), acted=[None] * len(scenario.actions))
-    known = _known_services(scenario)
+    refused = "definition"
     try:
-        definition = load_tree(scenario.definition, services=known).definition
-    except MakegoodError:
-        played.refused = "definition"
+        prepared = prepared or ready(scenario)
+        refused = "start"
+        course = Course(
+            prepared.registered, scenario.input, services, workflows=prepared.workflows, actions=scenario.actions,
+            seed=seed, settings=settings, crash_after=crash_after, crash_before=crash_before,
+        )  # fmt: skip
+    except MakegoodError as error:
+        played.refused, played.why = refused, str(error)
         return played
-    world = World(
-        definition, scenario.input, services, seed=seed, settings=settings, crash_after=crash_after,
-        crash_before=crash_before,
-    )
-    for number, action in enumerate(scenario.actions):
-        if action.at_ms is not None:
-            world.at(world.now_ms + action.at_ms, _doer(world, played, number, action))
-    _play_actions(world, scenario, played)
-    played.view = describe(world.state)
-    played.records = len(world.journal)
-    played.journal = world.journal
+    course.play()
+    played.acted = course.acted
+    played.view = describe(course.state)
+    played.journal = course.records
+    played.records = len(played.journal)
     return played
 
 
-def _known_services(scenario: Scenario) -> set[str] | None:
-    if not scenario.unregistered:
-        return None
-    return services_named(scenario.definition) - set(scenario.unregistered)
+def _definition(scenario: Scenario, number: int) -> Definition:
+    """One of the definitions: -1 is the scenario's own, others are children.
+
+    Raises:
+        DefinitionError: It has mistakes; with their places in whatever file they are in.
+    """
+    origin = scenario.origin
+    tree = scenario.definition if number < 0 else scenario.workflows[number]
+    pointer = pointed(origin.pointer, "definition") if number < 0 else pointed(origin.pointer, "workflows", number)
+    known = services_named(tree) - set(scenario.unregistered) if scenario.unregistered else None
+    if pointer in origin.files:
+        path, text = origin.files[pointer]
+        name = os.path.splitext(os.path.basename(path))[0]
+        return load(text, source=path, name=name, services=known).definition
+    try:
+        return load_tree(tree, source=f"scenario {scenario.id!r}", services=known).definition
+    except DefinitionError as error:
+        if origin.places is None:
+            raise
+        located = []
+        for problem in error.problems:
+            line, column = origin.places.locate(pointer + problem.pointer)
+            located.append(replace(problem, line=line, column=column))
+        raise DefinitionError(located, origin.source) from None
 
 
 def services_named(tree: Any) -> set[str]:
@@ -184,68 +320,3 @@ def services_named(tree: Any) -> set[str]:
         elif isinstance(each, list):
             open_.extend(each)
     return found
-
-
-def _play_actions(world: World, scenario: Scenario, played: Played) -> None:
-    """Let things happen; do each action when it is due, once."""
-    while True:
-        _act_on_calls(world, scenario, played)
-        if not world.step() and not _act_on_end(world, scenario, played):
-            return
-
-
-def _act_on_calls(world: World, scenario: Scenario, played: Played) -> None:
-    read = len(played.services.calls)
-    for number, action in enumerate(scenario.actions):
-        due = action.after_calls is not None and read >= action.after_calls
-        if due and played.acted[number] is None:
-            _doer(world, played, number, action)()
-
-
-def _act_on_end(world: World, scenario: Scenario, played: Played) -> bool:
-    for number, action in enumerate(scenario.actions):
-        if action.at_end == world.state.status and played.acted[number] is None:
-            _doer(world, played, number, action)()
-            return True
-    return False
-
-
-def _doer(world: World, played: Played, number: int, action: Action) -> Any:
-    def do() -> None:
-        if played.acted[number] is not None:
-            return
-        try:
-            if world.tell(news_of(action)):
-                played.acted[number] = 202
-            else:
-                world.at(world.now_ms, do)
-        except Refused:
-            played.acted[number] = 409
-        except NotFound:
-            played.acted[number] = 404
-        except InputError:
-            played.acted[number] = 422
-
-    return do
-
-
-def news_of(action: Action) -> inputs.Input:
-    """An action as an input to the core."""
-    arguments = action.arguments
-    match action.deed:
-        case "cancel":
-            return inputs.Cancel()
-        case "suspend":
-            return inputs.Suspend()
-        case "resume":
-            return inputs.Resume()
-        case "retry":
-            return inputs.Retry()
-        case "compensate":
-            return inputs.Compensate()
-        case "resolve":
-            return inputs.Resolve(arguments["step"], arguments.get("note", ""))
-        case "signal":
-            return inputs.Signal(arguments["signal"], arguments.get("payload"))
-        case other:
-            raise InputError(f"an action cannot {other!r}")
