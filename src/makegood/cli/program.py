@@ -10,7 +10,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from makegood.cli import commands_of_benching, commands_of_databases, commands_of_executions, commands_of_files
+from makegood.cli import (
+    commands_of_benching,
+    commands_of_databases,
+    commands_of_executions,
+    commands_of_files,
+    commands_of_testing,
+)
 from makegood.cli.failures import report
 
 
@@ -57,5 +63,11 @@ def _top(
     """The group itself."""
 
 
-for commands in (commands_of_files, commands_of_executions, commands_of_databases, commands_of_benching):
+for commands in (
+    commands_of_files,
+    commands_of_testing,
+    commands_of_executions,
+    commands_of_databases,
+    commands_of_benching,
+):
     commands.register(app)

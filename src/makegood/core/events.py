@@ -116,11 +116,16 @@ class CompensationFailed:
 
 @fact
 class ExecutionSuspended:
-    """Stopped for a person. `reason` is `operator`, `pivot_unknown`, `after_pivot`, `quarantine`."""
+    """Stopped for a person. `reason` is `operator`, `pivot_unknown`, `after_pivot`, `quarantine`.
+
+    `step`: what could not be done behind a pivot and is tried again at resume, if it is not a call.
+    """
 
     reason: str
     by: str = ""
     note: str = ""
+    step: str | None = None
+    iteration: Iteration = ()
 
 
 @fact

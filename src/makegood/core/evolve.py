@@ -183,6 +183,10 @@ def _end(state: State, status: Any, at_ms: int) -> None:
 
 
 def _suspended(state: State, event: ev.ExecutionSuspended, at_ms: int) -> None:
+    if event.step is not None:
+        state.stuck.append((state.program.index[event.step], event.iteration))
+    if state.status == "suspended":
+        return
     state.resume_status = state.status
     state.status = "suspended"
     state.suspended_at_ms = at_ms
@@ -193,6 +197,7 @@ def _resumed(state: State, event: ev.ExecutionResumed) -> None:
     state.status = state.resume_status
     state.suspended_at_ms = None
     state.suspended_reason = None
+    state.stuck.clear()
     if event.timeout_at_ms is not None:
         state.timeout_at_ms = event.timeout_at_ms
         state.timers.set(TIMEOUT, event.timeout_at_ms)

@@ -16,6 +16,8 @@ from makegood.model import Try
 
 HALTED = "halted"
 """Cause of an abort by the parent: the entries are kept for the parent's turn (rule 25)."""
+RESOLVED = "resolved"
+"""Cause of an abort by a person behind a pivot: there is no way back, what was done stays (rule 26)."""
 
 
 def node_halted(j: Judgement, node: Node, iteration: Iteration) -> bool:
@@ -35,8 +37,14 @@ def halted_around(j: Judgement, key: Key) -> Key | None:
 
 
 def fail(j: Judgement, key: Key, failure: Failure, settled: Settled = "failed", silent_until_ms: int | None = None) -> None:
-    """Settle a step as failed or unknown, and let the failure act (rules 11 and 24)."""
+    """Settle a step as failed or unknown, and let the failure act (rules 11 and 24).
+
+    After a pivot there is no way back, and a person decides (rule 26): the step is left as it is.
+    """
     node = j.state.node(key)
+    if j.state.pivoted and halted_around(j, key) is None:
+        j.emit(ev.ExecutionSuspended("after_pivot", note=failure.message, step=node.name, iteration=key[1]))
+        return
     beside = _failed_beside(j, node, key[1])
     if key != ROOT:
         j.emit(ev.StepFailed(node.name, key[1], settled, failure, silent_until_ms))
@@ -45,7 +53,7 @@ def fail(j: Judgement, key: Key, failure: Failure, settled: Settled = "failed", 
         return
     region = (node.region, key[1][: j.program.nodes[node.region].depth])
     if region == ROOT:
-        _abort_or_suspend(j, failure)
+        abort(j, "step", failure)
     elif region != key:
         j.emit(ev.RegionHalted(j.program.nodes[node.region].name, region[1], failure))
         _stop_leaves(j, region)
@@ -56,14 +64,6 @@ def _failed_beside(j: Judgement, node: Node, iteration: Iteration) -> bool:
     if node.parent < 0 or j.program.nodes[node.parent].kind is not Kind.PARALLEL:
         return False
     return j.state.instances[(node.parent, iteration)].caught is not None
-
-
-def _abort_or_suspend(j: Judgement, failure: Failure) -> None:
-    """After a pivot there is no way back: a person decides (rule 26)."""
-    if j.state.pivoted:
-        suspend_for_a_person(j, "after_pivot", failure.message)
-    else:
-        abort(j, "step", failure)
 
 
 def suspend_for_a_person(j: Judgement, reason: str, note: str) -> None:
@@ -147,7 +147,7 @@ def region_moved(j: Judgement, region: Key) -> None:
 def _root_drained(j: Judgement) -> None:
     if j.state.status != "running":
         return
-    if j.program.definition.error_handling.undoes and j.state.cause != HALTED:
+    if j.program.definition.error_handling.undoes and j.state.cause not in {HALTED, RESOLVED}:
         j.emit(ev.CompensationStarted())
     else:
         j.emit(ev.ExecutionFailed())

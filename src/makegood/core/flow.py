@@ -355,10 +355,11 @@ def _begin_iteration(j: Judgement, body: Node, instance: Instance) -> None:
 
 def _enter_repeat(j: Judgement, node: Node, instance: Instance) -> None:
     """Before the first round, or in the middle of one that a record's end cut short."""
-    if instance.started:
-        _enter_block(j, j.program.nodes[node.children[0]], (*instance.iteration, instance.started - 1))
-    else:
+    if not instance.started:
         _next_round(j, node, instance)
+        return
+    _enter_block(j, j.program.nodes[node.children[0]], (*instance.iteration, instance.started - 1))
+    _round_done(j, node, instance)
 
 
 def _round_done(j: Judgement, node: Node, instance: Instance) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from makegood.core.events import Failure
 from makegood.core.outcome import Reply
@@ -136,11 +136,20 @@ class Retry:
 
 @fact
 class Resolve:
-    """An operator declares an entry undone by other means (rule 19). `step` is an instance name."""
+    """An operator declares an entry undone by other means (rule 19), or a step behind a pivot, or the pivot itself,
+    settled (rule 26).
+
+    Attributes:
+        step: Name of the instance.
+        outcome: `succeeded` or `failed`, of a step; None means an entry.
+        output: Of a step that is declared succeeded.
+    """
 
     step: str
     note: str
     by: str = ""
+    outcome: Literal["succeeded", "failed"] | None = None
+    output: Any = None
 
 
 @fact

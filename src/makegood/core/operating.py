@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from makegood.core import events as ev
 from makegood.core.events import Failure
-from makegood.core.failing import abort
+from makegood.core.failing import RESOLVED, abort
+from makegood.core.flow import start
 from makegood.core.inputs import Cancel, Compensate, Resolve, Resume, Retry, Suspend
 from makegood.core.judgement import Judgement
 from makegood.core.program import Kind
 from makegood.core.signals import hand_out
-from makegood.core.state import ROOT, State
+from makegood.core.state import ROOT, Key, State
 from makegood.errors import NotFound, Refused, nearest
 
 
@@ -61,13 +62,25 @@ def resume(j: Judgement, news: Resume) -> None:
         raise _refused(state, "resumed")
     if state.status != "suspended":
         return
+    stuck = list(state.stuck)
+    _go_on(j, news.by, news.note)
+    for key in stuck:
+        if key in state.instances:
+            state.agenda[key] = None
+        else:
+            start(j, state.node(key), key[1])
+    for name in list(state.waiting):
+        hand_out(j, name)
+
+
+def _go_on(j: Judgement, by: str, note: str) -> None:
+    """Leave the suspension; the timeout has stood still meanwhile."""
+    state = j.state
     timeout_at_ms = state.timeout_at_ms
     if timeout_at_ms is not None and state.suspended_at_ms is not None:
         timeout_at_ms += max(0, j.now_ms - state.suspended_at_ms)
     forward = state.resume_status == "running" and not state.halted
-    j.emit(ev.ExecutionResumed(timeout_at_ms if forward else None, news.by, news.note))
-    for name in list(state.waiting):
-        hand_out(j, name)
+    j.emit(ev.ExecutionResumed(timeout_at_ms if forward else None, by, note))
 
 
 def compensate(j: Judgement, news: Compensate) -> None:
@@ -100,8 +113,11 @@ def _start_again(j: Judgement, by: str, note: str, *, parent: bool = False) -> N
 
 
 def resolve(j: Judgement, news: Resolve) -> None:
-    """Declare one failed or left entry undone by other means."""
+    """Declare one failed or left entry undone by other means, or a step settled that waits for a person."""
     state = j.state
+    if news.outcome is not None:
+        _resolve_step(j, news)
+        return
     if state.status != "compensation_failed":
         raise _refused(state, "resolved; only one that ended compensation_failed can be")
     names = {state.name(key): key for key in state.entries if state.instances[key].compensation in {"failed", "armed"}}
@@ -110,6 +126,37 @@ def resolve(j: Judgement, news: Resolve) -> None:
         raise NotFound(f"no entry {news.step!r} of execution {state.execution_id} is left.{nearest(news.step, names)}")
     j.emit(ev.CompensationStarted(news.by, news.note))
     j.emit(ev.EntryResolved(state.node(key).name, key[1], news.note, news.by))
+
+
+def _resolve_step(j: Judgement, news: Resolve) -> None:
+    """Settle a pivot of unknown outcome, or what could not be done behind one (rule 26)."""
+    state = j.state
+    if state.status != "suspended":
+        raise _refused(state, "resolved; a step can be while the execution is suspended")
+    waiting = _waiting_for_a_person(state)
+    key = waiting.get(news.step)
+    if key is None:
+        raise NotFound(f"no step {news.step!r} of execution {state.execution_id} waits for a person.{nearest(news.step, waiting)}")
+    node, others = state.node(key), [each for each in state.stuck if each != key]
+    _go_on(j, news.by, news.note)
+    if news.outcome == "succeeded":
+        j.emit(ev.StepSucceeded(node.name, key[1], news.output))
+    else:
+        failure = Failure("resolved", news.note, {"by": news.by} if news.by else None, "rejected", node.name, key[1])
+        j.emit(ev.StepFailed(node.name, key[1], "failed", failure))
+        abort(j, RESOLVED if state.pivoted else "step", failure)
+    for each in others:
+        if not state.halted:
+            j.emit(ev.ExecutionSuspended("after_pivot", step=state.node(each).name, iteration=each[1]))
+
+
+def _waiting_for_a_person(state: State) -> dict[str, Key]:
+    """What stands still because of a pivot: calls between two attempts, and what could not begin or go on."""
+    calls = [key for key in state.live if (track := state.instances[key].call) is not None and track.error is not None]
+    return {state.name(key): key for key in (*state.stuck, *calls) if state.suspended_reason in _PERSONS}
+
+
+_PERSONS = frozenset({"pivot_unknown", "after_pivot"})
 
 
 def _refused(state: State, what: str, code: str = "refused") -> Refused:

@@ -140,6 +140,7 @@ class State:
 
     Attributes:
         reclaimed: Whether the parent's abort has reached this child after its end.
+        stuck: What could not be done behind a pivot and waits for a person, calls apart.
         live: Steps that have begun and not settled.
         inside: The same for each region but the root.
         leaves: For each region, how many leaves inside it live.
@@ -189,6 +190,7 @@ class State:
     pivoted: bool = False
     reclaimed: bool = False
     more: bool = False
+    stuck: list[Key] = field(default_factory=list)
     instances: dict[Key, Instance] = field(default_factory=dict)
     live: dict[Key, None] = field(default_factory=dict)
     inside: dict[Key, dict[Key, None]] = field(default_factory=dict)

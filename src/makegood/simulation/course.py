@@ -60,7 +60,7 @@ class Course:
         InputError: The input does not fit, or gives no business key.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a play is made of
         self,
         registered: Registered,
         value: Any,
@@ -129,7 +129,7 @@ class Course:
         """Who holds a business key: to its end, and a child to its root's end (rule 28)."""
         for name, world in self.worlds.items():
             state = world.state
-            root = self.worlds[state.root] if state.root in self.worlds else world
+            root = self.worlds.get(state.root or name, world)
             live = not state.ended or not root.state.ended
             if key is not None and state.workflow == workflow and state.business_key == key and live:
                 return name

@@ -11,7 +11,6 @@ from makegood.simulation.scenario import Played, Scenario
 from makegood.simulation.script import Call
 from makegood.simulation.telling import Difference, columns, contains, differing, equal, json_text
 
-
 HEADERS = (
     "idempotency-key", "makegood-execution", "makegood-step", "makegood-attempt", "makegood-deadline", "content-type",
 )  # fmt: skip
@@ -145,11 +144,11 @@ def _bodies(scenario: Scenario, played: Played) -> Iterator[Difference]:
         if len(got) != len(bodies) or not all(map(contains, got, bodies)):
             told = f"{method} expected {json_text(bodies)}, got {json_text(got)}"
             pairs = enumerate(zip(got, bodies, strict=False))
-            found = [
+            lines = [
                 line for place, (one, other) in pairs for line in differing(one, other, subset=True, path=f"/{place}")
             ]
             counts = [f"expected {len(bodies)} bodies, got {len(got)}"] if len(got) != len(bodies) else []
-            yield Difference("bodies_in_order", told, (*counts, *found))
+            yield Difference("bodies_in_order", told, (*counts, *lines))
 
 
 def _bodies_of(method: str, played: Played) -> list[Any]:
@@ -275,5 +274,5 @@ def answers(actions: Sequence[Action], acted: Sequence[int | None]) -> Iterator[
             yield Difference("actions", f"{action.deed} was never due")
         elif action.answer is not None and answer != action.answer:
             yield Difference("actions", f"{action.deed} must be answered {action.answer}, and was {answer}")
-        elif action.answer is None and not 200 <= answer < 300:  # noqa: PLR2004 - a range of statuses
+        elif action.answer is None and not 200 <= answer < 300:
             yield Difference("actions", f"{action.deed} was refused with {answer}")

@@ -1,4 +1,4 @@
-"""Whether what a scenario names is there in its definition. A name that nothing has would make a check that cannot fail."""
+"""Whether what a scenario names is there in its definition: a name that nothing has makes a check that cannot fail."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def read_scenario_file(path: str) -> list[Scenario]:
     try:
         raw = read_text(_bytes_of(path), None, problems, FILE_LIMITS)
     except GiveUp:
-        raise _refused(problems) from None
+        raise input_error(problems) from None
     except OSError as error:
         raise InputError(f"{path}: the scenarios cannot be read: {error.strerror}.") from None
     return _read_all(raw, problems, os.path.dirname(path))
@@ -135,7 +135,21 @@ def _bytes_of(path: str) -> bytes:
         return file.read(FILE_LIMITS.definition_bytes + 1)
 
 
-def _refused(problems: Problems) -> InputError:
+def read_actions(raw: Any) -> list[Action]:
+    """Actions as scenario files write them.
+
+    Raises:
+        InputError: They have not the format.
+    """
+    problems = Problems("actions")
+    form.list_of(form.action)(problems, list(raw) if isinstance(raw, tuple) else raw, "")
+    if problems.failed:
+        raise input_error(problems)
+    return [_read_action(each) for each in raw]
+
+
+def input_error(problems: Problems) -> InputError:
+    """What was noted, as one error."""
     try:
         problems.refuse()
     except DefinitionError as error:
@@ -146,7 +160,7 @@ def _refused(problems: Problems) -> InputError:
 def _read_all(raw: Any, problems: Problems, folder: str) -> list[Scenario]:
     form.list_of(form.scenario)(problems, raw, "")
     if problems.failed:
-        raise _refused(problems)
+        raise input_error(problems)
     found: dict[str, Scenario] = {}
     for number, each in enumerate(raw):
         scenario = _read(each, problems, pointed("", number), folder)
@@ -156,7 +170,7 @@ def _read_all(raw: Any, problems: Problems, folder: str) -> list[Scenario]:
             )
         found[scenario.id] = scenario
     if problems.failed:
-        raise _refused(problems)
+        raise input_error(problems)
     return list(found.values())
 
 
@@ -213,7 +227,7 @@ def _tree(
     except OSError as error:
         problems.error("unreadable", f"The definition {path} cannot be read: {error.strerror}.", pointer)
     except GiveUp:
-        problems.error("unreadable", f"The definition cannot be read: {_refused(inner)}", pointer)
+        problems.error("unreadable", f"The definition cannot be read: {input_error(inner)}", pointer)
     else:
         if isinstance(tree, dict):
             return tree

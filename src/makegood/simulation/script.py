@@ -62,7 +62,9 @@ def read_reply(raw: Mapping[str, Any]) -> Scripted:
 def told(reply: Scripted) -> str:
     """A reply in a few words: `ok`, `reject sold_out`, `status 503`, `hang`."""
     if reply.kind in {"reject", "status"}:
-        return f"{reply.kind} {reply.value}"
+        error = reply.body.get("error") if isinstance(reply.body, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
+        return f"{reply.kind} {reply.value}" + (f" {code}" if code else "")
     return "hang, with effect" if reply.kind == "hang" and reply.effect else reply.kind
 
 

@@ -59,8 +59,8 @@ class World:
         execution_id: Its id.
         seed: Of all chance: jitter, ids, the order of simultaneous happenings.
         settings: The core's.
-        crash_after: Numbers of journal records (from 1) after which the engine crashes, once each. A set is shared: what
-            has happened is taken out of it.
+        crash_after: Numbers of journal records (from 1) after which the engine crashes, once each.
+            A set is shared: what has happened is taken out of it.
         crash_before: Numbers of records that it dies over, once each: decided, and never written.
         on_record: Told of each record when it is written.
         journal: Where an earlier play stopped; another engine takes over from there.
@@ -69,7 +69,7 @@ class World:
         family: Of a child: who called it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a world is made of
         self,
         definition: Definition | Program,
         value: Any,
@@ -86,8 +86,9 @@ class World:
         business_key: str | None = None,
         family: Family | None = None,
     ) -> None:
-        compiled = isinstance(definition, Program)
-        self.program = definition if compiled else compile_program(definition, definition.version or 1)
+        if isinstance(definition, Definition):
+            definition = compile_program(definition, definition.version or 1)
+        self.program: Program = definition
         self.services = services
         self.settings = settings or Settings()
         self.journal: list[Record] = list(journal)
@@ -199,7 +200,8 @@ class World:
         before = (len(self.journal), self.crashes)
         ripen(self.state, self.now_ms)
         self.tell(inputs.TimeReached())
-        if (len(self.journal), self.crashes) == before and next_moment_ms(self.state) == self.now_ms and not self.state.ready:
+        idle = next_moment_ms(self.state) == self.now_ms and not self.state.ready
+        if idle and (len(self.journal), self.crashes) == before:
             raise AssertionError("a moment came and nothing followed from it")
 
     # --- what the core asks for ---
@@ -310,12 +312,13 @@ def _status_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
     retry_after_ms = None if after is None else int(float(after) * 1000)
     said = said if isinstance(said, dict) else {}
     code, message, details = said.get("code"), said.get("message", ""), said.get("details")
-    if 200 <= status < 300:  # noqa: PLR2004 - a range of statuses
+    if 200 <= status < 300:
         return Reply("ok", body, status=status)
     if status in {408, 425, 429}:
-        return Reply("not_sent", code=code or f"http_{status}", message=message, status=status, retry_after_ms=retry_after_ms)
-    if 400 <= status < 500:  # noqa: PLR2004
+        code = code or f"http_{status}"
+        return Reply("not_sent", code=code, message=message, status=status, retry_after_ms=retry_after_ms)
+    if 400 <= status < 500:
         return Reply("rejected", code=code or f"http_{status}", message=message, details=details, status=status)
-    if status >= 500:  # noqa: PLR2004
+    if status >= 500:
         return Reply("unknown", code="service_error", message=message, status=status, retry_after_ms=retry_after_ms)
     return Reply("unknown", code="invalid_reply", message=f"status {status}", status=status)
