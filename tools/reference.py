@@ -75,9 +75,10 @@ def prose(docstring: str | None) -> str:
         elif section and re.match(r" {4}\S", line):
             name, colon, rest = line.strip().partition(": ")
             told.append(f"- {', '.join(code(each) for each in name.split(', '))}: {rest}" if colon else f"- {name}")
-        elif section and line.strip():
+        elif section and line.startswith("    "):
             told[-1] += " " + line.strip()
         else:
+            told += [""] if section and line and told[-1] else []
             section = section and not line
             told.append(line)
     return ruled("\n".join(told).strip())

@@ -107,7 +107,8 @@ async def _decided_here(database: str, config: Config, execution_id: str, kind: 
             case "compensate":
                 await engine.compensate(execution_id, by=by, note=note)
             case "resolve":
-                await engine.resolve(execution_id, body["step"], note=note, by=by)
+                outcome, output = body.get("as"), body.get("output")
+                await engine.resolve(execution_id, body["step"], note=note, by=by, outcome=outcome, output=output)
             case "signal":
                 await engine.signal(execution_id, body["name"], body["payload"])
             case _:

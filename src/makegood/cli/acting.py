@@ -50,15 +50,21 @@ def signal_body(name: str, payload: str | None) -> dict[str, Any]:
     return {"name": name, "payload": None if payload is None else read_json_argument(payload, "--payload")}
 
 
-def resolve_body(step: str, note: str) -> dict[str, Any]:
+def resolve_body(step: str, note: str, outcome: str | None = None, output: str | None = None) -> dict[str, Any]:
     """The arguments of `resolve`.
 
     Raises:
-        InputError: There is no note.
+        InputError: There is no note, the outcome is none, or the output is no JSON.
     """
     if not note.strip():
         raise InputError("--note is empty. Say how the effect was undone; it is kept in the history.")
-    return {"step": step, "note": note}
+    if outcome is None:
+        if output is not None:
+            raise InputError("--output belongs to --as succeeded: what an undone effect answered matters to nobody.")
+        return {"step": step, "note": note}
+    if outcome not in {"succeeded", "failed"}:
+        raise InputError(f"--as {outcome!r} is no outcome. Use --as succeeded or --as failed.")
+    return {"step": step, "note": note, "as": outcome, "output": None if output is None else read_json_argument(output, "--output")}
 
 
 def _sentence(kind: str, execution_id: str, verdict: Verdict, database: str) -> str:

@@ -138,15 +138,21 @@ def resolve(
     step: Annotated[
         str, typer.Argument(metavar="STEP", help="Name of the step, e.g. hotel or ship[3].", show_default=False)
     ],
-    note: Annotated[str, typer.Option("--note", help="How it was undone; kept in the history.", show_default=False)],
+    note: Annotated[str, typer.Option("--note", help="How it was settled; kept in the history.", show_default=False)],
+    as_: Annotated[
+        str | None, typer.Option("--as", metavar="succeeded|failed", help="Settle a step that waits for a person.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="JSON|@FILE|-", help="With --as succeeded: the step's output.")
+    ] = None,
     config: options.Config = None,
     database: options.Database = None,
     json: options.Json = False,
 ) -> None:
-    """Declare a compensation that failed done by other means. Exit code 1 if that is refused."""
+    """Declare a compensation that failed done by other means, or a suspended step settled. Exit code 1 if refused."""
     from makegood.cli.acting import resolve_body
 
-    _act("resolve", id, resolve_body(step, note), config, database, json=json)
+    _act("resolve", id, resolve_body(step, note, as_, output), config, database, json=json)
 
 
 def signal(

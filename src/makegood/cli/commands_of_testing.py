@@ -11,10 +11,10 @@ from makegood.cli import options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(test)
+    app.command("test")(play)
 
 
-def test(
+def play(
     paths: Annotated[
         list[str],
         typer.Argument(metavar="PATH...", help="Scenario files, folders or globs.", show_default=False),

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from makegood.core.decide import begin
 from makegood.core.events import Record
@@ -451,9 +451,19 @@ class Engine:
         """Have the entries that failed tried again."""
         await self._request(execution_id, Retry(by, note))
 
-    async def resolve(self, execution_id: str, step: str, *, note: str, by: str = "") -> None:
-        """Declare a failed entry undone by other means."""
-        await self._request(execution_id, Resolve(step, note, by))
+    async def resolve(
+        self,
+        execution_id: str,
+        step: str,
+        *,
+        note: str,
+        by: str = "",
+        outcome: Literal["succeeded", "failed"] | None = None,
+        output: Any = None,
+    ) -> None:
+        """Declare a failed entry undone by other means; or, with an outcome, a step settled that waits for a person."""
+        output = plain_json(output, self._settings.limits, "the output")
+        await self._request(execution_id, Resolve(step, note, by, outcome, output))
 
     async def compensate(self, execution_id: str, *, by: str = "", note: str = "") -> None:
         """Have a failed execution undone after all."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from makegood.core import inputs
 from makegood.core.evolve import fold
@@ -372,7 +372,8 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
         case "compensate":
             return inputs.Compensate(by, note)
         case "resolve":
-            return inputs.Resolve(_text(kind, body, "step"), note, by)
+            output = plain_json(body.get("output"), LIMITS, "the output")
+            return inputs.Resolve(_text(kind, body, "step"), note, by, _outcome(body.get("as")), output)
         case "signal":
             return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
         case _:
@@ -384,3 +385,9 @@ def _text(kind: str, body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{kind!r} needs {name!r}, a string")
     return value
+
+
+def _outcome(told: Any) -> Literal["succeeded", "failed"] | None:
+    if told is None or told == "succeeded" or told == "failed":
+        return told
+    raise InputError(f"a step is resolved as 'succeeded' or 'failed', not as {told!r}")

@@ -56,6 +56,10 @@ class Course:
         crash_after: Numbers of records, of all executions together, after which the engine crashes.
         crash_before: Numbers of records that it dies over.
 
+    Attributes:
+        records: Of all executions, as they were written.
+        acted: How each action was answered: an HTTP status, or None while it was not due.
+
     Raises:
         InputError: The input does not fit, or gives no business key.
     """
@@ -78,6 +82,7 @@ class Course:
         self.actions = actions
         self.acted: list[int | None] = [None] * len(actions)
         self.worlds: dict[str, _Member] = {}
+        self.records: list[Record] = []
         self.now_ms = START_MS
         self.crashes = 0
         self._registered = registered
@@ -97,11 +102,6 @@ class Course:
     def state(self) -> State:
         """The state of the execution that it is about."""
         return self.first.state
-
-    @property
-    def records(self) -> list[Record]:
-        """The records of all executions, one after the other."""
-        return [record for world in self.worlds.values() for record in world.journal]
 
     def begin(self, registered: Registered, value: Any, name: str, family: Family | None = None) -> _Member:
         """Start an execution now.
@@ -244,7 +244,15 @@ class _Member(World):
         self.name = name
         self.journal = []
         course.worlds[name] = self
-        super().__init__(registered.program, value, course.services, execution_id=name, now_ms=course.now_ms, **rest)
+        super().__init__(
+            registered.program,
+            value,
+            course.services,
+            execution_id=name,
+            now_ms=course.now_ms,
+            on_record=lambda world: course.records.append(world.journal[-1]),
+            **rest,
+        )
 
     def crash(self) -> None:
         """All die together."""
@@ -258,7 +266,7 @@ class _Member(World):
         self._take_over()
 
     def _next_number(self) -> int:
-        return sum(len(world.journal) for world in self.course.worlds.values()) + 1
+        return len(self.course.records) + 1
 
     def _append(self, record: Record) -> bool:
         written = super()._append(record)

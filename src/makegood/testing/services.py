@@ -56,15 +56,8 @@ class PlayedServices(ScriptedServices):
         return super()._next(method) if function is None else self._computed(function, self.calls[-1])
 
     def _computed(self, function: Method, call: Call) -> Scripted:
-        service, _, method = call.method.partition(".")
-        execution = call.key.partition(":")[0]
         try:
-            given = function.arguments(
-                Invocation(
-                    execution_id=execution, workflow=self._workflow, step=call.step, service=service, method=method, body=call.body,
-                    key=call.key, attempt=call.attempt, deadline_ms=call.deadline_ms, undo=call.undo,
-                )
-            )  # fmt: skip
+            given = function.arguments(self._invocation(call))
             answer = function.function(*(_in_virtual_time(each, call.at_ms) for each in given))
             if inspect.iscoroutine(answer):
                 answer = _finished(answer, call.method)
@@ -73,6 +66,14 @@ class PlayedServices(ScriptedServices):
         except Exception as error:  # noqa: BLE001 - a service may raise anything
             answer = error
         return self._as_reply(answer)
+
+    def _invocation(self, call: Call) -> Invocation:
+        service, _, method = call.method.partition(".")
+        return Invocation(
+            execution_id=call.key.partition(":")[0], workflow=self._workflow, step=call.step, service=service,
+            method=method, body=call.body, key=call.key, attempt=call.attempt, deadline_ms=call.deadline_ms,
+            undo=call.undo,
+        )  # fmt: skip
 
     def _as_reply(self, answer: Any) -> Scripted:
         """The same meaning that a local service's return or exception has in an engine."""
@@ -113,7 +114,8 @@ class _PlayedCall(LocalCall):
 def _in_virtual_time(argument: Any, now_ms: int) -> Any:
     if not isinstance(argument, LocalCall):
         return argument
-    return _PlayedCall(*(getattr(argument, each.name) for each in fields(argument)), now_ms)
+    known: dict[str, Any] = {each.name: getattr(argument, each.name) for each in fields(argument)}
+    return _PlayedCall(**known, now_ms=now_ms)
 
 
 class _Waits(InputError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from makegood.cli import exits
@@ -76,10 +77,8 @@ def play(scenario: Scenario, *, crash: bool) -> Result:
     began = time.perf_counter()
     result = Result(scenario)
     prepared: Ready | None = None
-    try:
+    with suppress(MakegoodError):  # Whether that was expected is judged below.
         prepared = ready(scenario)
-    except MakegoodError:
-        pass  # Whether that was expected is judged below.
     played = play_on_core(scenario, prepared=prepared)
     result.calls = [(each.at_ms, each.method, each.reply) for each in played.services.calls]
     result.differences = differences(scenario, played)
