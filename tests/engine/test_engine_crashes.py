@@ -33,10 +33,11 @@ def engine_with(service: Any, store: Any = None, **options: Any) -> EngineOn:
 async def abandon(engine: EngineOn) -> None:
     """As a crash leaves it: nothing is written any more, and nothing runs."""
     engine._intake.halt()
-    for task in [engine._committer._task, *engine._runner._calls]:
+    calls = list(engine._runner._calls.values())
+    for task in [engine._committer._task, *calls]:
         assert task is not None
         task.cancel()
-    await asyncio.gather(*engine._runner._calls, return_exceptions=True)
+    await asyncio.gather(*calls, return_exceptions=True)
     engine._runner._alarm.close()
 
 

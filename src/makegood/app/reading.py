@@ -13,6 +13,7 @@ from makegood.core.events import Record
 from makegood.core.evolve import fold
 from makegood.core.program import Program
 from makegood.core.state import State
+from makegood.core.effects import effects
 from makegood.core.view import describe, time_text
 from makegood.engine.definitions import Definitions
 from makegood.errors import ConfigurationError, InputError, NotFound
@@ -55,7 +56,8 @@ class Reading:
 
     async def describe(self, execution_id: str) -> dict[str, Any]:
         """The whole execution, as the API gives it. Raises as `row`."""
-        return describe(await self.state(execution_id))
+        state = await self.state(execution_id)
+        return {**describe(state), "effects": effects(state)}
 
     async def records(self, execution_id: str, start: int = 0) -> Sequence[Record]:
         """The journal of an execution, from a position on. Raises as `row`."""

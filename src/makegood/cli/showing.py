@@ -56,9 +56,24 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
         # What is armed stays so: there is nothing to undo any more.
         entries = [each for each in entries if each["status"] != "armed"]
     yield from _section("compensations, in undo order", [_undo_row(each) for each in entries])
+    left = [each for each in view.get("effects", ()) if each["effect"] in _LEFT]
+    if left and view["ended_at"] is not None:
+        yield from _section("effects that a person should know of", [_effect_row(each) for each in left])
     if view["uncompensated_steps"]:
         yield ""
         yield f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}"
+
+
+_LEFT = {
+    "remaining": "is still there; its undo did not succeed",
+    "unknown": "may be there; nobody could say",
+    "irreversible": "is still there; nothing undoes it",
+}
+
+
+def _effect_row(effect: dict[str, Any]) -> list[str]:
+    name = effect["step"] + "".join(f"[{number}]" for number in effect["iteration"])
+    return [name, effect["call"], _LEFT[effect["effect"]], effect["key"]]
 
 
 def _section(title: str, rows: list[list[str]]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from makegood.core.decide import begin
+from makegood.core.effects import effects
 from makegood.core.events import Record
 from makegood.core.evolve import fold
 from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
@@ -324,6 +325,14 @@ class Engine:
             NotFound: There is no such execution.
         """
         return await self._look(execution_id, describe)
+
+    async def effects(self, execution_id: str) -> list[dict[str, Any]]:
+        """The effect ledger: what it did to the world, and what of it is undone, remains, or is unknown.
+
+        Raises:
+            NotFound: There is no such execution.
+        """
+        return await self._look(execution_id, effects)
 
     async def state_of(self, execution_id: str) -> State:
         """The state of an execution. Read it, do not keep it: at the next `await` it may move on."""

@@ -55,6 +55,10 @@ class Execution:
         """The whole execution as it stands."""
         return await self._engine.describe(self.id)
 
+    async def effects(self) -> list[dict[str, Any]]:
+        """What it did to the world, and what of it is undone, remains, or is unknown."""
+        return await self._engine.effects(self.id)
+
     async def cancel(self, *, by: str = "", note: str = "") -> None:
         """Abort it."""
         await self._engine.cancel(self.id, by=by, note=note)

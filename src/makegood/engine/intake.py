@@ -388,6 +388,10 @@ def _text(kind: str, body: dict[str, Any], name: str) -> str:
 
 
 def _outcome(told: Any) -> Literal["succeeded", "failed"] | None:
-    if told is None or told == "succeeded" or told == "failed":
-        return told
+    if told is None:
+        return None
+    if told == "succeeded":
+        return "succeeded"
+    if told == "failed":
+        return "failed"
     raise InputError(f"a step is resolved as 'succeeded' or 'failed', not as {told!r}")

@@ -88,7 +88,7 @@ class Runner:
         self._on_attend = on_attend
         self._alarm = Alarm(clock, self._ring)
         self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
-        self._calls: dict[int, asyncio.Task[None]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
         self.live: dict[str, Live] = {}
         self.parking: dict[str, asyncio.Future[None]] = {}
         self.stopping = False
@@ -320,7 +320,7 @@ class Runner:
             self._invoker.release(self._service(execution.state, send.key, send.undo))
             return
         invocation = self._invocation(execution, send)
-        self._calls[id(send)] = asyncio.get_running_loop().create_task(self._call(execution, send, invocation))
+        self._calls.add(asyncio.get_running_loop().create_task(self._call(execution, send, invocation)))
         execution.sending += 1
 
     def attended(self, execution: Live) -> None:
@@ -353,7 +353,7 @@ class Runner:
         try:
             reply = await self._invoker.invoke(invocation)
         finally:
-            self._calls.pop(id(send), None)
+            self._calls.discard(asyncio.current_task())  # type: ignore[arg-type]
         execution.sending -= 1
         strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(invocation.service)
         self._tell_live(execution, inputs.Replied(send.key, send.undo, send.attempt, reply, strict))
@@ -467,9 +467,9 @@ class Runner:
         self.stopping = True
         try:
             if self._calls and drain_s > 0:
-                await asyncio.wait(list(self._calls.values()), timeout=drain_s)
+                await asyncio.wait(list(self._calls), timeout=drain_s)
         finally:
-            open_calls = list(self._calls.values())
+            open_calls = list(self._calls)
             for task in open_calls:
                 task.cancel()
             await asyncio.gather(*open_calls, return_exceptions=True)

@@ -52,14 +52,15 @@ def check_references(
 ) -> None:
     """Note every name of a scenario that its definitions have not."""
     names = names_of([compile_program(each, 1) for each in definitions])
-    for where, name, kind in _named(raw, pointer):
+    for where, given, kind in _named(raw, pointer):
+        name = given
+        if kind == "methods" and given.endswith(".*"):
+            name, kind = given.removesuffix(".*"), "services"  # noqa: PLW2901 - every method of a service
         known: Collection[str] = getattr(names, kind)
-        if kind == "methods" and name.endswith(".*"):
-            name, known = name[:-2], names.services  # noqa: PLW2901 - the service of `service.*`
         if name not in known:
-            problems.error(
-                "unknown_name", f"Nothing in the definition {_WHAT[kind]} {name!r}.{nearest(name, known)}", where
-            )
+            message = f"Nothing in the definition {_WHAT[kind]} {name!r}.{nearest(name, known)}"
+            # A name that is a key is marked itself, and not the value behind it.
+            problems.error("unknown_name", message, where, key=where == pointed(where.rpartition("/")[0], given))
 
 
 _WHAT = {
