@@ -97,7 +97,9 @@ def reset(*, effect_ms: int | None = None, delay_ms: int = 0) -> Scripted:
     return Scripted(kind="reset", effect=effect_ms is not None, effect_ms=effect_ms or 0, delay_ms=delay_ms)
 
 
-def status(number: int, *, after_s: float | None = None, effect: bool = False, delay_ms: int = 0, code: str = "") -> Scripted:
+def status(
+    number: int, *, after_s: float | None = None, effect: bool = False, delay_ms: int = 0, code: str = ""
+) -> Scripted:
     headers = {} if after_s is None else {"Retry-After": str(after_s)}
     body = {"error": {"code": code}} if code else {}
     return Scripted(kind="status", value=number, body=body, headers=headers, effect=effect, delay_ms=delay_ms)

@@ -81,7 +81,9 @@ def undo_side_by_side(n: int) -> Play:
 
 
 def undo_of_two_long_branches(n: int) -> Play:
-    branches = [each(f"f{name}", "${input.items}", call(name), **{"as": f"i{name}", "index_as": f"x{name}"}) for name in "ab"]
+    branches = [
+        each(f"f{name}", "${input.items}", call(name), **{"as": f"i{name}", "index_as": f"x{name}"}) for name in "ab"
+    ]
     return play(saga(par("p", *branches), failure(), compensation_order="structured"), value=items(n // 2))
 
 
@@ -101,7 +103,11 @@ def skipped_undos(n: int) -> Play:
 
 
 def rounds(n: int) -> Play:
-    return play(saga({"id": "r", "repeat": [quiet("a"), {"id": "v", "set": "${steps.a}"}], "while": "true", "max_iterations": n}))
+    return play(
+        saga(
+            {"id": "r", "repeat": [quiet("a"), {"id": "v", "set": "${steps.a}"}], "while": "true", "max_iterations": n}
+        )
+    )
 
 
 def wide_parallel(n: int) -> Play:
@@ -115,7 +121,9 @@ def wide_parallel_one_at_a_time(n: int) -> Play:
 def abort_of_a_wide_parallel(n: int) -> Play:
     retry = {"max_attempts": 5, "initial_interval": "60s"}
     branches = [call(f"a{number}", retry=retry) for number in range(n)]
-    return play(saga(par("p", *branches, "x")), {"x": reject(delay_ms=50), **{f"a{number}": status(503) for number in range(n)}})
+    return play(
+        saga(par("p", *branches, "x")), {"x": reject(delay_ms=50), **{f"a{number}": status(503) for number in range(n)}}
+    )
 
 
 def many_scopes_fail(n: int) -> Play:
@@ -138,7 +146,10 @@ def list_of_another_loop(n: int) -> Play:
 
 
 def kept_signals(n: int) -> Play:
-    tree = saga({"id": "w", "wait": "1h"}, {"id": "r", "repeat": [{"id": "g", "signal": "go"}], "while": "true", "max_iterations": n})
+    tree = saga(
+        {"id": "w", "wait": "1h"},
+        {"id": "r", "repeat": [{"id": "g", "signal": "go"}], "while": "true", "max_iterations": n},
+    )
     return play(tree, news=[(1, inputs.Signal("go", 1))] * n, settings=Settings(limits=Limits(signals_waiting=n)))
 
 

@@ -16,8 +16,12 @@ settings.register_profile(
     "default", max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
 settings.register_profile(
-    "soak", max_examples=int(os.environ.get("MAKEGOOD_SOAK_EXAMPLES", "5000")), deadline=None,
-    suppress_health_check=list(HealthCheck), print_blob=True, database=None,
+    "soak",
+    max_examples=int(os.environ.get("MAKEGOOD_SOAK_EXAMPLES", "5000")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    database=None,
 )
 PROFILE = settings.get_profile("soak" if SOAK else "default")
 

@@ -12,7 +12,7 @@ from makegood.core.program import compile_program
 from makegood.language import load_tree
 from makegood.model import Limits
 from makegood.simulation.script import ScriptedServices
-from makegood.simulation.world import World
+from makegood.simulation.world import START_MS, World
 
 LOOP = {"as": "item", "index_as": "index"}
 
@@ -39,7 +39,9 @@ def test_an_if_without_else_and_a_false_condition_does_nothing_and_gives_null() 
 
 
 def test_a_switch_without_a_match_and_without_default_gives_null() -> None:
-    tree = saga({"id": "s", "switch": [{"when": "false", "steps": [call("a")]}]}, {"id": "v", "set": {"x": "${steps.s}"}})
+    tree = saga(
+        {"id": "s", "switch": [{"when": "false", "steps": [call("a")]}]}, {"id": "v", "set": {"x": "${steps.s}"}}
+    )
     assert output(tree) == {"x": None}
 
 
@@ -131,7 +133,8 @@ def test_rule_21_the_items_of_a_foreach_are_evaluated_once() -> None:
     tree = saga(each("f", "${[input.a, input.b]}", call("a", input={"x": "${item}"})))
     for number in range(1, 9):
         played = play(tree, value={"a": "u", "b": "v"}, crash_after=[number])
-        assert [request.body["x"] for request in dict((each.key, each) for each in played.requests).values()] == ["u", "v"]
+        bodies = {request.key: request.body["x"] for request in played.requests}
+        assert list(bodies.values()) == ["u", "v"]
         assert sum(isinstance(each, ev.ItemsTaken) for each in played.events) == 1
 
 
@@ -146,7 +149,10 @@ def test_a_foreach_gives_each_iterations_last_output_in_item_order() -> None:
 
 
 def test_a_foreach_over_nothing_gives_an_empty_list() -> None:
-    assert output(saga(each("f", [], "a"), {"id": "v", "set": {"f": "${steps.f}", "a": "${steps.a}"}})) == {"f": [], "a": []}
+    assert output(saga(each("f", [], "a"), {"id": "v", "set": {"f": "${steps.f}", "a": "${steps.a}"}})) == {
+        "f": [],
+        "a": [],
+    }
 
 
 def test_an_inner_step_is_seen_from_its_own_iteration_and_as_a_list_from_outside() -> None:
@@ -176,7 +182,10 @@ def test_a_repeat_whose_while_is_false_at_first_runs_no_round_and_gives_null() -
 
 
 def test_a_repeat_stops_when_until_holds_and_gives_the_last_rounds_output() -> None:
-    tree = saga({"id": "r", "repeat": [quiet("a")], "until": "steps.a.n >= 2"}, {"id": "v", "set": {"r": "${steps.r}", "a": "${steps.a}"}})
+    tree = saga(
+        {"id": "r", "repeat": [quiet("a")], "until": "steps.a.n >= 2"},
+        {"id": "v", "set": {"r": "${steps.r}", "a": "${steps.a}"}},
+    )
     replies = {"a": [ok({"n": 1}), ok({"n": 2}), ok({"n": 3})]}
     assert output(tree, replies) == {"r": {"n": 2}, "a": {"n": 2}}
 
@@ -186,7 +195,9 @@ def test_reaching_max_iterations_is_a_failure_unless_the_condition_holds_then() 
     assert (played.calls, played.error) == (["a[0]", "a[1]", "undo a[1]", "undo a[0]"], "max_iterations")
 
     assert play(saga({"id": "r", "repeat": [call("a")], "until": "true", "max_iterations": 1})).end == "completed"
-    assert play(saga({"id": "r", "repeat": [call("a")], "while": "true", "max_iterations": 2})).error == "max_iterations"
+    assert (
+        play(saga({"id": "r", "repeat": [call("a")], "while": "true", "max_iterations": 2})).error == "max_iterations"
+    )
 
 
 # --- try ---------------------------------------------------------------------------------------------
@@ -248,7 +259,11 @@ def test_rule_24_a_failing_handler_travels_on_the_first_is_suppressed_and_finall
     tree = saga("x", attempt("t", "a", catch=["h", failure("bad", "second")], finally_=[quiet("z")]))
     played = play(tree, {"a": reject("first")})
 
-    assert (played.calls, played.error, played.suppressed) == (["x", "a", "h", "z", "undo h", "undo x"], "second", ["first"])
+    assert (played.calls, played.error, played.suppressed) == (
+        ["x", "a", "h", "z", "undo h", "undo x"],
+        "second",
+        ["first"],
+    )
 
 
 def test_rule_24_a_failing_finally_is_suppressed_if_another_error_travels_else_it_travels() -> None:
@@ -293,7 +308,10 @@ def test_rule_24_a_sibling_branch_goes_on_while_a_scope_is_undone() -> None:
     tree = saga(par("p", attempt("t", "a", failure(), catch=["h"]), inner("q", "b", "c", "d")))
     played = play(tree, {"undo a": ok(delay_ms=1000), "b": ok(delay_ms=300), "c": ok(delay_ms=300)})
 
-    assert (played.end, dict(played.times)) == ("completed", {"a": 0, "b": 0, "undo a": 0, "c": 300, "d": 600, "h": 1000})
+    assert (played.end, dict(played.times)) == (
+        "completed",
+        {"a": 0, "b": 0, "undo a": 0, "c": 300, "d": 600, "h": 1000},
+    )
 
 
 def test_rule_24_a_scope_waits_for_its_own_open_calls_alone() -> None:
@@ -341,6 +359,7 @@ def test_a_cancel_under_fail_fast_keeps_what_a_scope_had_left_to_undo() -> None:
     tree = saga("x", attempt("t", "a", "b", failure(), catch=["h"]), error_handling="fail_fast")
     played = play(tree, {"undo b": ok(delay_ms=500)}, news=[(100, inputs.Cancel())])
     assert (played.calls[3:], played.end) == (["undo b"], "failed")
+    assert played.state.ended_at_ms == START_MS + 500
 
     assert played.then(inputs.Compensate()).calls[4:] == ["undo a", "undo x"]
     assert played.end == "compensated"
@@ -361,7 +380,10 @@ def test_a_wide_parallel_is_started_in_records_of_a_hundred(crash) -> None:
     tree = saga(par("p", *({"id": f"v{number}", "set": number} for number in range(1000))))
     played = play(tree, crash_after=crash)
 
-    starts = [sum(isinstance(each, ev.StepSucceeded) and not each.folded for each in record.events) for record in played.world.journal]
+    starts = [
+        sum(isinstance(each, ev.StepSucceeded) and not each.folded for each in record.events)
+        for record in played.world.journal
+    ]
     assert (max(starts), sum(starts)) == (100, 1000)
     assert played.view["output"] == {"parallel_results": list(range(1000))}
 
@@ -437,7 +459,10 @@ def test_an_undo_is_never_refused_for_its_size() -> None:
 
 def test_a_whole_reference_is_journaled_as_a_reference_and_sent_as_its_value() -> None:
     tree = saga(
-        quiet("a", input="${input.who}"), quiet("b", input="${steps.a.n}"), quiet("c"), quiet("d", input="${execution.id}"),
+        quiet("a", input="${input.who}"),
+        quiet("b", input="${steps.a.n}"),
+        quiet("c"),
+        quiet("d", input="${execution.id}"),
         quiet("e", input="${execution.started_at}"),
         each("f", "${input.list}", quiet("g", input="${item.k}"), quiet("h", input="${index}")),
     )

@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from playing import attempt, bad_json, call, each, failure, inner, key_of, ok, ongoing, par, play, quiet, reject, reset
-from playing import saga, seq, status, timeout
+from playing import (
+    attempt,
+    bad_json,
+    call,
+    each,
+    failure,
+    inner,
+    key_of,
+    ok,
+    ongoing,
+    par,
+    play,
+    quiet,
+    reject,
+    reset,
+    saga,
+    seq,
+    status,
+    timeout,
+)
 
 from makegood.core import events as ev
 from makegood.core import inputs
@@ -65,7 +83,9 @@ def test_rule_8_one_undo_at_a_time() -> None:
 
 
 def test_rule_8_structured_undoes_branches_side_by_side_and_everything_else_in_order() -> None:
-    tree = saga("x", par("p", inner("l", "a", "b"), inner("r", "c", "d")), "y", failure(), compensation_order="structured")
+    tree = saga(
+        "x", par("p", inner("l", "a", "b"), inner("r", "c", "d")), "y", failure(), compensation_order="structured"
+    )
     slow = {f"undo {name}": ok(delay_ms=1000) for name in "abcdxy"}
     times = dict(play(tree, slow).times)
 
@@ -113,7 +133,9 @@ def test_rule_9_its_own_mapping_sees_the_step_its_item_the_input_and_earlier_out
         "mine": "${step.output.n}", "sent": "${step.input.x}", "how": "${step.outcome}", "item": "${item}",
         "index": "${index}", "all": "${input.k}", "before": "${steps.z.n}",
     }  # fmt: skip
-    tree = saga(quiet("z"), each("f", ["u", "v"], call("a", input={"x": "${item}"}, undo={"input": mapping})), failure())
+    tree = saga(
+        quiet("z"), each("f", ["u", "v"], call("a", input={"x": "${item}"}, undo={"input": mapping})), failure()
+    )
     played = play(tree, {"z": ok({"n": 9}), "a": [ok({"n": 1}), ok({"n": 2})]}, value={"k": "in"})
 
     assert [each.body for each in played.requests if each.undo] == [
@@ -154,7 +176,9 @@ def test_rule_10_an_error_in_the_condition_counts_as_true() -> None:
 
 
 def test_rule_11_the_first_cause_stays_and_later_failures_are_suppressed() -> None:
-    played = play(saga(par("p", "a", "b", "c")), {"a": reject("one", 100), "b": reject("two", 200), "c": ok(delay_ms=300)})
+    played = play(
+        saga(par("p", "a", "b", "c")), {"a": reject("one", 100), "b": reject("two", 200), "c": ok(delay_ms=300)}
+    )
 
     assert (played.error, played.suppressed, played.end) == ("one", ["two"], "compensated")
 
@@ -321,7 +345,9 @@ def test_rule_16_an_explicit_retry_counts_every_attempt() -> None:
 
 def test_rule_16_undo_wait_begins_when_the_undo_could_first_be_sent() -> None:
     settings = Settings(undo_wait_ms=5_000)
-    played = play(saga(call("a", timeout="20s")), {"a": reset(), "undo a": [status(429)] * 3 + [ok()]}, settings=settings)
+    played = play(
+        saga(call("a", timeout="20s")), {"a": reset(), "undo a": [status(429)] * 3 + [ok()]}, settings=settings
+    )
 
     assert played.end == "compensated"
 
@@ -344,19 +370,35 @@ def test_rule_16_an_ongoing_undo_is_polled_and_uses_up_no_attempt() -> None:
 def test_rule_17_continue_undoes_the_rest() -> None:
     played = play(seq("a", "b", "c", failure()), {"undo b": reject("locked")})
 
-    assert (played.end, played.undo("a"), played.undo("b"), played.undo("c")) == ("compensation_failed", "done", "failed", "done")
+    assert (played.end, played.undo("a"), played.undo("b"), played.undo("c")) == (
+        "compensation_failed",
+        "done",
+        "failed",
+        "done",
+    )
 
 
 def test_rule_17_halt_leaves_the_rest_armed_and_a_retry_goes_on() -> None:
     played = play(seq("a", "b", "c", failure(), on_compensation_failure="halt"), {"undo b": reject("locked")})
-    assert (played.end, played.undo("a"), played.undo("b"), played.undo("c")) == ("compensation_failed", "armed", "failed", "done")
+    assert (played.end, played.undo("a"), played.undo("b"), played.undo("c")) == (
+        "compensation_failed",
+        "armed",
+        "failed",
+        "done",
+    )
 
     played.heal().then(inputs.Retry("ada"))
     assert (played.end, played.calls[-2:]) == ("compensated", ["undo b", "undo a"])
 
 
 def test_rule_17_halt_stops_side_by_side_undos_when_those_under_way_are_done() -> None:
-    tree = saga("x", par("p", "a", inner("q", "b", "c")), failure(), compensation_order="structured", on_compensation_failure="halt")
+    tree = saga(
+        "x",
+        par("p", "a", inner("q", "b", "c")),
+        failure(),
+        compensation_order="structured",
+        on_compensation_failure="halt",
+    )
     undo = {"undo a": reject("locked"), "undo c": ok(delay_ms=20_000)}
     played = play(tree, undo)
 

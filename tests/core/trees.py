@@ -55,7 +55,9 @@ def _step(draft: _Draft, depth: int) -> dict[str, Any]:
     kinds = _LEAVES if leaf else (_KINDS if depth < 2 else (*_KINDS, *_LEAVES))
     step: dict[str, Any] = draft.one_of(*kinds)(draft, depth)
     if draft.chance(20):
-        step["when"] = draft.one_of("false", "input.no", "input.yes", "input.yes", "input.yes", "input.no", "input.no", "input.absent")
+        step["when"] = draft.one_of(
+            "false", "input.no", "input.yes", "input.yes", "input.yes", "input.no", "input.no", "input.absent"
+        )
     return step
 
 
@@ -65,7 +67,8 @@ def _call(draft: _Draft, _depth: int) -> dict[str, Any]:
     step: dict[str, Any] = {"id": name, "call": f"{name}.do"}
     if draft.chance(3):
         step["retry"] = draft.one_of(
-            {"max_attempts": 2}, {"max_attempts": 4, "initial_interval": "100ms", "retry_on": ["sold_out"]},
+            {"max_attempts": 2},
+            {"max_attempts": 4, "initial_interval": "100ms", "retry_on": ["sold_out"]},
             {"max_attempts": 3, "initial_interval": "1s", "jitter": 0.5},
         )
     if draft.chance(3):
@@ -131,7 +134,8 @@ def _switch(draft: _Draft, depth: int) -> dict[str, Any]:
 
 def _foreach(draft: _Draft, depth: int) -> dict[str, Any]:
     step: dict[str, Any] = {
-        "id": draft.name("f"), "foreach": draft.one_of("${input.list}", "${input.none}", [1, 2], "${[1]}"),
+        "id": draft.name("f"),
+        "foreach": draft.one_of("${input.list}", "${input.none}", [1, 2], "${[1]}"),
         "steps": _steps(draft, depth + 1, 2),
     }
     name = step["id"]
@@ -204,8 +208,22 @@ def _failure(draft: _Draft) -> dict[str, Any]:
 
 _LEAVES = (_call, _call, _call, _wait, _signal, _set, _fail)
 _KINDS = (
-    _call, _call, _call, _sequential, _parallel, _parallel, _if, _switch, _foreach, _repeat, _try, _try, _fail, _wait,
-    _signal, _set,
+    _call,
+    _call,
+    _call,
+    _sequential,
+    _parallel,
+    _parallel,
+    _if,
+    _switch,
+    _foreach,
+    _repeat,
+    _try,
+    _try,
+    _fail,
+    _wait,
+    _signal,
+    _set,
 )
 
 
@@ -216,7 +234,11 @@ def definition(pick: Pick) -> _Draft:
     if draft.chance(2):
         tree["steps"].append(_failure(draft))
     tree["error_handling"] = draft.one_of(
-        "compensation", "compensation", "compensation", "fail_fast", "retry",
+        "compensation",
+        "compensation",
+        "compensation",
+        "fail_fast",
+        "retry",
         {"strategy": "retry", "max_attempts": 2, "initial_interval": "300ms", "then": "compensation"},
     )
     if draft.chance(2):
@@ -233,13 +255,29 @@ def definition(pick: Pick) -> _Draft:
 
 _DELAYS = (0, 20, 0, 150, 400, 900)
 _KINDS_OF_REPLY = (
-    "ok", "reject", "sold_out", "503", "503 done", "hang", "reset", "429", "ongoing", "ongoing", "bad_json", "400",
+    "ok",
+    "reject",
+    "sold_out",
+    "503",
+    "503 done",
+    "hang",
+    "reset",
+    "429",
+    "ongoing",
+    "ongoing",
+    "bad_json",
+    "400",
 )
 
 
 def _reply(draft: _Draft) -> Scripted:
     """What comes of one request that does not simply succeed."""
-    kind, delay, late, effect = draft.one_of(*_KINDS_OF_REPLY), draft.one_of(*_DELAYS), draft.one_of(*_DELAYS), draft.chance(2)
+    kind, delay, late, effect = (
+        draft.one_of(*_KINDS_OF_REPLY),
+        draft.one_of(*_DELAYS),
+        draft.one_of(*_DELAYS),
+        draft.chance(2),
+    )
     match kind:
         case "reject" | "sold_out":
             return Scripted(kind="reject", value="sold_out" if kind == "sold_out" else "wrong", delay_ms=delay)
@@ -281,8 +319,19 @@ def _fates(draft: _Draft) -> dict[str, list[Scripted]]:
 # --- what happens from outside ---------------------------------------------------------------------
 
 DEEDS = (
-    "resume", "go", "stop", "suspend", "suspend", "cancel", "quarantine", "crash", "crash", "compensate", "retry",
-    "resolve", "resolve",
+    "resume",
+    "go",
+    "stop",
+    "suspend",
+    "suspend",
+    "cancel",
+    "quarantine",
+    "crash",
+    "crash",
+    "compensate",
+    "retry",
+    "resolve",
+    "resolve",
 )
 MOMENTS = (0, 1, 50, 170, 420, 1000, 1500, 2500, 4000, 6000, 9000, 15_000, 30_000, 60_000)
 

@@ -124,6 +124,7 @@ class Watched(World):
             self._check_statuses(shadow, event)
             self._note(shadow, event)
         close_record(shadow, record.more)
+        assert not (shadow.ended and (shadow.open or any(shadow.undoing.values()))), "at its end something is open"
         assert _known(shadow) == _known(self.state)  # I8: replay and judgement see the same
         again = fold(self.program, self.journal)
         assert again.same_as(self.state)
@@ -187,7 +188,8 @@ class Watched(World):
         for other in shadow.entries:
             each = shadow.instances[other]
             if each.settled_at > mine and each.compensation in {"pending", "running"} and _inside(shadow, other, scope):
-                assert structured and _beside(shadow, key, other), ("I4", shadow.name(key), shadow.name(other))
+                free = structured and _beside(shadow, key, other)
+                assert free, ("I4", shadow.name(key), shadow.name(other))
 
     # --- commands ---
 
@@ -199,7 +201,10 @@ class Watched(World):
         self.handed = (self.handed & now) | set(commands)
         if set(commands) == now:
             self.taking_over = False
-        assert self.taking_over or now <= self.handed, ("something is outstanding that was never asked for", now - self.handed)
+        assert self.taking_over or now <= self.handed, (
+            "something is outstanding that was never asked for",
+            now - self.handed,
+        )
         super()._perform(commands)
 
     def _take_over(self) -> None:
@@ -228,7 +233,9 @@ class Watched(World):
                 continue
             silent = call.lost or call.answered_at_ms is None or call in self.services.cut_off  # type: ignore[attr-defined]
             if other == key and silent:
-                assert self.now_ms >= call.deadline_ms, "rule 13: undone before the deadline of a call without an answer"
+                assert self.now_ms >= call.deadline_ms, (
+                    "rule 13: undone before the deadline of a call without an answer"
+                )
             if call.answered_at_ms is None and not call.lost and _inside(self.state, other, scope):
                 assert self.now_ms >= call.deadline_ms, "I3: undo while a request of its scope is open"
 
@@ -340,7 +347,9 @@ def _input(world: Watched, state: State, each: News) -> inputs.Input | None:
         case "quarantine":
             return inputs.Suspend(reason="quarantine")
         case "resolve":
-            left = [state.name(key) for key in state.entries if state.instances[key].compensation in {"failed", "armed"}]
+            left = [
+                state.name(key) for key in state.entries if state.instances[key].compensation in {"failed", "armed"}
+            ]
             return inputs.Resolve(left[0] if left else "c1", "by hand")
         case "go" | "stop":
             return inputs.Signal(each.deed, {"n": 2})
@@ -363,7 +372,10 @@ def check_end(world: Watched) -> None:
     """I1 and I2, when nothing is left that could happen."""
     state, applied = world.state, world.services.ledger._applied
     assert state.ended, (state.status, state.phase, state.waiting)
-    assert not state.open and not state.ready and not any(state.leaves.values()) and not any(state.undoing.values())
+    assert not state.open
+    assert not state.ready
+    assert not any(state.leaves.values())
+    assert not any(state.undoing.values())
     assert state.timers.next_ms() is None, state.timers.items()
     for key, instance in state.instances.items():
         node = state.node(key)

@@ -33,11 +33,11 @@ def engine_with(service: Any, store: Any = None, **options: Any) -> EngineOn:
 async def abandon(engine: EngineOn) -> None:
     """As a crash leaves it: nothing is written any more, and nothing runs."""
     engine._intake.halt()
-    calls = list(engine._runner._calls.values())
-    for task in [engine._committer._task, *calls]:
-        assert task is not None
+    ours = {"Runner._call", "Committer._run"}
+    running = [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ in ours]
+    for task in running:
         task.cancel()
-    await asyncio.gather(*calls, return_exceptions=True)
+    await asyncio.gather(*running, return_exceptions=True)
     engine._runner._alarm.close()
 
 

@@ -101,7 +101,11 @@ def _wish(state: State, wish: Any) -> str:
 
 def _command(state: State, command: Any) -> str:
     name = type(command).__name__
-    return f"{name} {'undo ' if getattr(command, 'undo', False) else ''}{state.name(command.key)}" if hasattr(command, "key") else name
+    return (
+        f"{name} {'undo ' if getattr(command, 'undo', False) else ''}{state.name(command.key)}"
+        if hasattr(command, "key")
+        else name
+    )
 
 
 def changes(program: Program, journal: list[Record], event: Event, at_ms: int) -> dict[str, list[Any]]:
@@ -137,16 +141,36 @@ def plays() -> Iterator[tuple[dict[str, Any], list[Record]]]:
             {"undo b": [p.status(429), *[p.reject()] * 5, p.ok()]},
             [inputs.Resolve("a", "by hand", "ada"), inputs.Retry("ada", "again")],
         ),
-        (p.saga(p.par("p", "a", p.call("b", retry=retry), "c")), {"a": p.reject(delay_ms=50), "b": p.status(503), "c": p.reject(delay_ms=90)}, []),
+        (
+            p.saga(p.par("p", "a", p.call("b", retry=retry), "c")),
+            {"a": p.reject(delay_ms=50), "b": p.status(503), "c": p.reject(delay_ms=90)},
+            [],
+        ),
         (p.saga(p.par("p", p.inner("q", "a"), "b", on_failure="wait_all")), {"a": p.reject()}, []),
         (p.saga({"id": "i", "if": "input.yes", "then": [{"id": "v", "set": 1}], "else": [p.quiet("a")]}), {}, []),
-        (p.saga({"id": "s", "switch": [{"when": "false", "steps": [p.quiet("x")]}]}, p.quiet("a", when="false")), {}, []),
+        (
+            p.saga({"id": "s", "switch": [{"when": "false", "steps": [p.quiet("x")]}]}, p.quiet("a", when="false")),
+            {},
+            [],
+        ),
         (p.saga(p.each("f", "${[1, 2]}", p.quiet("a", input="${item}"))), {}, []),
         (p.saga({"id": "r", "repeat": [p.quiet("a")], "while": "true", "max_iterations": 2}), {}, []),
         (p.saga(p.attempt("t", "a", p.failure(), catch=[p.quiet("h")], finally_=[p.quiet("z")])), {}, []),
-        (p.saga(p.attempt("t", p.par("p", "a", "b"), finally_=[p.quiet("z")])), {"a": p.reject(delay_ms=9), "b": p.ok(delay_ms=20)}, []),
-        (p.saga({"id": "w", "wait": "1s"}, {"id": "g", "signal": "go", "timeout": "2s"}), {}, [inputs.Signal("go", {"n": 1})]),
-        (p.saga({"id": "g", "signal": "go"}, timeout="9s"), {}, [inputs.Suspend("ada"), inputs.Signal("go", 1), inputs.Resume()]),
+        (
+            p.saga(p.attempt("t", p.par("p", "a", "b"), finally_=[p.quiet("z")])),
+            {"a": p.reject(delay_ms=9), "b": p.ok(delay_ms=20)},
+            [],
+        ),
+        (
+            p.saga({"id": "w", "wait": "1s"}, {"id": "g", "signal": "go", "timeout": "2s"}),
+            {},
+            [inputs.Signal("go", {"n": 1})],
+        ),
+        (
+            p.saga({"id": "g", "signal": "go"}, timeout="9s"),
+            {},
+            [inputs.Suspend("ada"), inputs.Signal("go", 1), inputs.Resume()],
+        ),
         (p.saga({"id": "p", "call": "p.do", "pivot": True}, timeout="2s"), {"p": p.ok(delay_ms=3000)}, []),
         (p.saga({"id": "p", "call": "p.do", "pivot": True}, {"id": "z", "wait": "9s"}, timeout="2s"), {}, []),
     ]  # fmt: skip

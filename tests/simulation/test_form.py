@@ -37,7 +37,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("  expect: {status: completed, calls: [cards.chrage]}\n", ":6:39", "Did you mean 'cards.charge'?"),
     (
         "  expect: {status: completed, effects: {charg: 0}}\n",
-        ":6:48",
+        ":6:41",
         "is a step called 'charg'. Did you mean 'charge'?",
     ),
     ("  expect: {status: completed, effects: {charge: -1}}\n", ":6:49", "a whole number from 0"),
@@ -148,9 +148,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_json_is_read_too(tmp_path: Path) -> None:
     file = tmp_path / "it.json"
-    file.write_text(
-        '[{"id": "one", "definition": {"name": "w", "steps": [{"id": "a", "call": "a.do"}]}, "expect": {"status": "completed"}}]'
-    )
+    definition = {"name": "order", "steps": [{"id": "a", "call": "a.do"}]}
+    file.write_text(json.dumps([{"id": "one", "definition": definition, "expect": {"status": "completed"}}]))
 
     assert [each.id for each in read_scenario_file(str(file))] == ["one"]
 

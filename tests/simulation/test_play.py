@@ -66,7 +66,7 @@ def test_a_definition_may_come_in_any_form(tmp_path: Path) -> None:
 def test_the_input_is_checked_as_in_an_engine() -> None:
     picky = mg.workflow("order", mg.call("a", "a.do"), input_schema={"type": "object", "required": ["n"]})
 
-    with pytest.raises(mg.InputError, match="'n' is a required property"):
+    with pytest.raises(mg.InputError, match="is a required property"):
         play(picky, {})
 
 
@@ -119,7 +119,7 @@ def test_each_reply_has_its_meaning(answer: Any, calls: list[str], end: str, cod
 )
 @pytest.mark.parametrize("how", ["raise", "return"])
 def test_a_function_may_raise_or_return_what_a_service_may_do(answer: Any, code: str, how: str) -> None:
-    def charge(input: Any) -> Any:
+    def charge(body: Any) -> Any:
         if how == "raise":
             raise answer
         return answer
@@ -133,9 +133,9 @@ def test_a_function_may_raise_or_return_what_a_service_may_do(answer: Any, code:
 def test_a_function_computes_its_answer_and_knows_the_call() -> None:
     seen: list[mg.Call] = []
 
-    def charge(input: dict[str, Any], call: mg.Call) -> dict[str, Any]:
+    def charge(body: dict[str, Any], call: mg.Call) -> dict[str, Any]:
         seen.append(call)
-        return {"paid": input["amount"] * 2}
+        return {"paid": body["amount"] * 2}
 
     played = play(ORDER, {"amount": 21}, {"cards.charge": charge})
 
@@ -148,7 +148,7 @@ def test_an_object_is_a_service_and_its_async_methods_too() -> None:
         def __init__(self) -> None:
             self.refunded: list[Any] = []
 
-        async def charge(self, input: Any) -> Any:
+        async def charge(self, body: Any) -> Any:
             raise ConnectionError("gone")
 
         def refund(self, undo: Any, call: mg.Call) -> None:
@@ -161,8 +161,8 @@ def test_an_object_is_a_service_and_its_async_methods_too() -> None:
 
 
 def test_a_failing_assertion_in_a_service_fails_the_test() -> None:
-    def charge(input: Any) -> None:
-        assert input["amount"] > 0, "nothing to charge"
+    def charge(body: Any) -> None:
+        assert body["amount"] > 0, "nothing to charge"
 
     with pytest.raises(AssertionError, match="nothing to charge"):
         play(ORDER, {"amount": 0}, {"cards.charge": charge})
@@ -171,7 +171,7 @@ def test_a_failing_assertion_in_a_service_fails_the_test() -> None:
 def test_a_key_that_was_answered_ok_gets_the_same_answer_after_a_crash() -> None:
     answers = iter(range(10))
 
-    played = play(ORDER, services={"cards.charge": lambda input: {"n": next(answers)}}, crash_after=range(1, 9))
+    played = play(ORDER, services={"cards.charge": lambda body: {"n": next(answers)}}, crash_after=range(1, 9))
 
     assert played.output == {"n": 0}
     assert played.effects == {"reserve": 1, "charge": 1}
@@ -189,7 +189,7 @@ def test_a_key_that_was_answered_ok_gets_the_same_answer_after_a_crash() -> None
         ({"cards.charge": "ok"}, "must be a reply"),
         ({"cards.charge": [print]}, "give the function instead of the list"),
         ({"cards.charge": lambda a, b, c: 1}, "demands more"),
-        ({"cards.charge": lambda input: object()}, "no JSON"),
+        ({"cards.charge": lambda body: object()}, "no JSON"),
     ],
 )
 def test_mistakes_in_services_are_told(services: Any, said: str) -> None:
@@ -202,7 +202,7 @@ def test_mistakes_in_services_are_told(services: Any, said: str) -> None:
 def test_an_async_function_that_waits_is_told_so() -> None:
     import asyncio
 
-    async def charge(input: Any) -> None:
+    async def charge(body: Any) -> None:
         await asyncio.sleep(0)
 
     with pytest.raises(mg.InputError, match="time is virtual"):
@@ -211,7 +211,7 @@ def test_an_async_function_that_waits_is_told_so() -> None:
 
 def test_a_service_that_is_down_is_never_called() -> None:
     assert play(ORDER, down=["cards"]).calls == ["stock.reserve", "stock.release"]
-    with pytest.raises(mg.InputError, match="calls no service 'carts'. Did you mean 'cards'"):
+    with pytest.raises(mg.InputError, match=r"calls no service 'carts'. Did you mean 'cards'"):
         play(ORDER, down=["carts"])
 
 

@@ -17,6 +17,7 @@ from makegood.engine.definitions import Definitions, Registered, schema_check
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
 from makegood.engine.runner import Runner
+from makegood.engine.suspects import Suspects
 from makegood.engine.starts import plain_json
 from makegood.errors import Fenced, InputError, NotFound, Refused, StorageError
 from makegood.model import LIMITS, SignalStep
@@ -70,6 +71,7 @@ class Intake:
         self._on_fenced = on_fenced
         self._due = asyncio.Event()
         self._next_ms: int | None = None
+        self._suspects = Suspects(store, runner, clock, enabled=only is None)
         self._crowded = False
         self._looked = False
         # What was claimed and is not in memory yet. Claims are made one at a time, so that nobody
@@ -190,10 +192,11 @@ class Intake:
         try:
             registered = await self._definitions.get(stored.start.workflow, stored.start.version)
             self._check_served(stored, registered)
+            self._suspects.check_turn(stored)
             state, position = await self._load(stored.execution_id, registered)
             live = Live(stored.execution_id, registered.program, state, position, standing_of(state))
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
-            self._runner.resume(live)
+            self._runner.resume(live, self._suspects.quarantine(stored))
         except Refused as error:
             self._leave(stored, str(error))
             raise
@@ -321,6 +324,7 @@ class Intake:
         while True:
             rest_s = INBOX_S
             try:
+                await self._suspects.clear()
                 rows = await self._store.inbox(limit=100)
                 for row in rows:
                     if self._only is None or row.execution_id in self._only:

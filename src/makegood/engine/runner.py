@@ -119,11 +119,18 @@ class Runner:
             self._on_park(wake_ms)
         told(error)
 
-    def resume(self, execution: Live) -> None:
-        """Take in an execution that was loaded: what was open is lost, then everything outstanding."""
+    def resume(self, execution: Live, quarantine: str | None = None) -> None:
+        """Take in an execution that was loaded: what was open is lost, then everything outstanding.
+
+        Args:
+            quarantine: Why it is suspended instead.
+        """
         self.live[execution.id] = execution
         moment = self.moment()
         record = decide(execution.state, inputs.TakeOver(), moment, self._settings)
+        if quarantine is not None and not execution.state.ended:
+            stop = inputs.Suspend("engine", quarantine, "quarantine")
+            record = extend(record, execution.state, stop, moment, self._settings)
         ripen(execution.state, moment.now_ms)
         execution.state.touched.clear()
         self._advance(execution, record, moment, commands=outstanding(execution.state))
@@ -353,7 +360,7 @@ class Runner:
         try:
             reply = await self._invoker.invoke(invocation)
         finally:
-            self._calls.discard(asyncio.current_task())  # type: ignore[arg-type]
+            self._calls.discard(asyncio.current_task())
         execution.sending -= 1
         strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(invocation.service)
         self._tell_live(execution, inputs.Replied(send.key, send.undo, send.attempt, reply, strict))

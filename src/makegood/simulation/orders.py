@@ -80,7 +80,12 @@ def aligned(expected: Sequence[Any], seen: Sequence[str]) -> list[tuple[Mark, st
 
 def _likely_order(expected: Sequence[Any], seen: Sequence[str]) -> list[str]:
     """One order that is allowed, and follows what came as long as it can."""
-    left, order, waiting = group(expected), [], list(seen)
+    lefts, order, waiting = {group(expected)}, list[str](), list[str]()
+    for name in seen:
+        rests = {rest for each in lefts for rest in after(each, name)}
+        lefts = rests or lefts
+        (order if rests else waiting).append(name)
+    left = min(lefts, key=repr)
     while left != _DONE:
         firsts = _firsts(left)
         name = next((each for each in waiting if each in firsts), firsts[0])

@@ -188,12 +188,24 @@ def _connect(path: str) -> apsw.Connection:
     try:
         connection.set_busy_timeout(_BUSY_MS)
         connection.execute("PRAGMA synchronous = FULL")
+        if connection.pragma("application_id") != APPLICATION_ID:
+            _sign(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _sign(connection: apsw.Connection, path: str) -> None:
+    """Make a new file ours. Under its lock: several askers may find it new at once."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
         found = connection.pragma("application_id")
         if found == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
             connection.pragma("application_id", APPLICATION_ID)
         elif found != APPLICATION_ID:
             raise StorageCorrupt(f"{path} is another program's database. Move it away; makegood keeps requests there.")
     except BaseException:
-        connection.close()
+        connection.execute("ROLLBACK")
         raise
-    return connection
+    connection.execute("COMMIT")
