@@ -54,6 +54,8 @@ if TYPE_CHECKING:
         when,
         workflow,
     )
+    from makegood.model import Limits
+    from makegood.ports import Query
     from makegood.services import Call, Ongoing, ServiceConfig
 
     __version__: str
@@ -72,10 +74,12 @@ __all__ = [
     "ExecutionSuspended",
     "Fenced",
     "InputError",
+    "Limits",
     "MakegoodError",
     "NotFound",
     "Ongoing",
     "Problem",
+    "Query",
     "Refused",
     "Rejected",
     "ServiceConfig",
@@ -111,7 +115,9 @@ _HOMES = {
     "Call": "makegood.services",
     "Engine": "makegood.engine.client",
     "Execution": "makegood.engine.handle",
+    "Limits": "makegood.model",
     "Ongoing": "makegood.services",
+    "Query": "makegood.ports",
     "ServiceConfig": "makegood.services",
     "Settings": "makegood.core.judgement",
     "load": "makegood.app.files",

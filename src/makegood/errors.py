@@ -215,7 +215,12 @@ class ExecutionEnded(MakegoodError):
         cause = self.error or {}
         where = f" at step {cause['step']!r}" if cause.get("step") else ""
         why = f": {cause.get('code')}{where}: {cause.get('message', '')}" if cause else ""
-        super().__init__(f"execution {self.execution_id} ended {self.status}{why}")
+        stopped = view.get("suspended")
+        if stopped:
+            note = f": {stopped['note']}" if stopped["note"] else ""
+            super().__init__(f"execution {self.execution_id} is suspended ({stopped['reason']}){note}")
+        else:
+            super().__init__(f"execution {self.execution_id} ended {self.status}{why}")
 
 
 class ExecutionFailed(ExecutionEnded):

@@ -145,6 +145,7 @@ ACTIONS: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [
     ([{"at_end": "completed", "do": "cancel", "answer": 409}], [{"at_end": "completed", "do": "cancel"}]),
     ([{"after_calls": 2, "do": "suspend"}, {"at_ms": 5, "do": "resume"}], [{"after_calls": 3, "do": "cancel"}]),
     ([], [{"at_end": "failed", "do": "compensate"}]),
+    ([{"at_end": "completed", "do": "retry", "answer": 409}], [{"at_end": "completed", "do": "retry", "answer": 404}]),
     ([{"at_ms": 0, "signal": "go", "answer": 422}], [{"at_ms": 0, "signal": "go"}]),
 ]
 
@@ -252,10 +253,11 @@ def test_an_undo_is_no_overlap_once_the_deadline_of_the_open_call_has_passed() -
 
 @pytest.mark.parametrize("key", ["play:charge", "charge:do", "play:reserve:do", ":charge:do", "play:charge:redo"])
 def test_a_key_of_another_form_is_seen(key: str) -> None:
-    scenario, played = play_of(LOST)
+    scenario = scenario_of(DONE)
+    played = play_on_core(scenario)
     played.services.calls[1].key = key
 
-    assert "key" in judged(scenario, played)
+    assert judged(scenario, played) == ["key"]
 
 
 def test_an_undo_of_nothing_is_seen() -> None:
@@ -290,6 +292,69 @@ def test_each_header_is_asked_for_where_there_are_headers(lost: str) -> None:
     played.services.calls[1].headers = {name: value for name, value in HEADERS.items() if name != lost}
 
     assert judged(scenario, played) == ["headers"]
+
+
+def test_a_key_of_another_execution_than_its_header_says_is_seen() -> None:
+    scenario, played = play_of(LOST)
+    played.services.calls[1].headers = {**HEADERS, "Makegood-Execution": "other"}
+
+    assert judged(scenario, played) == ["headers"]
+
+
+def test_calls_of_what_was_refused_are_seen() -> None:
+    scenario = scenario_of({"refused": "start"}, definition=PICKY)
+    played = play_on_core(scenario)
+    played.services.calls += play_on_core(scenario_of(DONE)).services.calls
+
+    assert judged(scenario, played) == ["refused"]
+
+
+def test_a_gap_of_one_method_is_that_of_its_first_two_requests() -> None:
+    steps = RETRIED["definition"]["steps"]
+    definition = {
+        "name": "order",
+        "steps": [{**steps[0], "retry": {**steps[0]["retry"], "max_attempts": 3, "backoff": 3}}],
+    }
+    keys = {"definition": definition, "services": {"cards.charge": [{"status": 503}, {"status": 503}, {"ok": {}}]}}
+    three = {"status": "completed", "calls": ["cards.charge"] * 3}
+
+    assert keys_that_differ({**three, "gaps_ms": [["cards.charge", "cards.charge", 1000]]}, **keys) == []
+    assert keys_that_differ({**three, "gaps_ms": [["cards.charge", "cards.charge", 1001]]}, **keys) == ["gaps_ms"]
+
+
+def test_the_deadline_that_counts_is_that_of_the_last_attempt() -> None:
+    scenario, played = play_of(LOST)
+    expected = expecting(
+        scenario,
+        after_deadline=["cards.refund"],
+        same_key=["cards.charge"],
+        calls=[*LOST_UNDONE["calls"][:2], *LOST_UNDONE["calls"][1:]],
+    )
+    again = deepcopy(played.services.calls[1])
+    played.services.calls.insert(2, again)
+    assert judged(expected, played) == []
+
+    again.deadline_ms += 1
+
+    assert judged(expected, played) == ["after_deadline"]
+
+
+def test_a_request_that_was_lost_does_not_count_for_a_gap() -> None:
+    scenario = scenario_of({**DONE, "gaps_ms": [["stock.reserve", "cards.charge", 1]]})
+    played = play_on_core(scenario)
+    assert judged(scenario, played) == ["gaps_ms"]
+
+    played.crashed = True
+    played.services.calls[0].lost_at_ms = played.services.calls[0].at_ms
+
+    assert judged(scenario, played) == []
+
+
+def test_an_undo_that_a_crash_excuses_has_no_body_to_expect() -> None:
+    scenario = scenario_of({**UNDONE, "bodies_in_order": {"cards.refund": []}}, services=DECLINED)
+
+    for number in range(1, 10):
+        assert judged(scenario, play_on_core(scenario, crash_after=(number,))) == []
 
 
 def test_more_in_flight_than_allowed_is_seen_with_a_crash_and_fewer_are_not() -> None:

@@ -256,10 +256,12 @@ def _finish(plan: _Plan, rest: _Rest) -> int:
 def summary_of(view: dict[str, Any], database: str) -> str:
     """How an execution ended, why, and what is left to do, in a few lines."""
     lines = [f"execution {view['id']} {view['status'].replace('_', ' ')}"]
-    error = view["error"]
+    error, stopped = view["error"], view.get("suspended")
+    if stopped is not None:
+        lines[0] += f" ({stopped['reason']})" + (f": {stopped['note']}" if stopped["note"] else "")
     if error is not None:
-        at = f" at step {error['step']}" if error["step"] else ""
-        lines[0] += f"{at}: {error['code']}: {error['message']}" if error["message"] else f"{at}: {error['code']}"
+        at = f"step {error['step']}: " if error["step"] else ""
+        lines[0] += f"; the cause: {at}{error['code']}" + (f": {error['message']}" if error["message"] else "")
     if view["uncompensated_steps"]:
         lines.append(f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}")
     where = f"{view['id']} --database {shlex.quote(database)}"

@@ -37,6 +37,9 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
     yield f"execution  {view['id']}"
     yield f"workflow   {view['workflow']} (version {view['version']})"
     yield f"status     {view['status']}{phase}"
+    if view.get("suspended"):
+        stopped = view["suspended"]
+        yield f"because    {stopped['reason']}" + (f": {stopped['note']}" if stopped["note"] else "")
     if view["business_key"] is not None:
         yield f"key        {short(view['business_key'])}"
     yield f"started    {view['started_at']}"

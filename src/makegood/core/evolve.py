@@ -191,12 +191,14 @@ def _suspended(state: State, event: ev.ExecutionSuspended, at_ms: int) -> None:
     state.status = "suspended"
     state.suspended_at_ms = at_ms
     state.suspended_reason = event.reason
+    state.suspended_note = event.note
 
 
 def _resumed(state: State, event: ev.ExecutionResumed) -> None:
     state.status = state.resume_status
     state.suspended_at_ms = None
     state.suspended_reason = None
+    state.suspended_note = ""
     state.stuck.clear()
     if event.timeout_at_ms is not None:
         state.timeout_at_ms = event.timeout_at_ms

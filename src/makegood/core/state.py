@@ -184,6 +184,7 @@ class State:
     ended_at_ms: int | None = None
     suspended_at_ms: int | None = None
     suspended_reason: str | None = None
+    suspended_note: str = ""
     timeout_at_ms: int | None = None
     timeout_held: bool = False
     overdue: bool = False

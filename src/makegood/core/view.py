@@ -26,6 +26,7 @@ def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, 
         "version": state.version,
         "status": state.status,
         "phase": state.phase,
+        **({"suspended": suspension(state)} if state.status == "suspended" else {}),
         "input": state.input,
         "output": state.output,
         "error": failure_view(state.error),
@@ -37,6 +38,15 @@ def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, 
         "started_at": time_text(state.started_at_ms),
         "ended_at": time_text(state.ended_at_ms),
         "revision": state.records,
+    }
+
+
+def suspension(state: State) -> dict[str, Any]:
+    """Why an execution waits for a person: `{reason, note, since}`."""
+    return {
+        "reason": state.suspended_reason,
+        "note": state.suspended_note,
+        "since": time_text(state.suspended_at_ms),
     }
 
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from makegood.errors import ConfigurationError
 from makegood.services.secrets import is_reference
 
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _OURS = frozenset(
     {
@@ -28,7 +28,7 @@ class ServiceConfig:
     """One service, as `[services.NAME]` describes it.
 
     Attributes:
-        name: What definitions call it: `[a-z][a-z0-9_-]{0,62}`.
+        name: What definitions call it: letters, digits, `_` and `-`, at most 63.
         urls: Its endpoints, used in turn; empty for a local service.
         timeout_ms: Bound of one attempt where the call gives none.
         headers: Sent with every request; a value may be `env:NAME` or `file:/path`.

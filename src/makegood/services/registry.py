@@ -78,7 +78,7 @@ class Registry:
         """Add a service, or replace the one of that name; its open calls go on.
 
         Args:
-            name: `[a-z][a-z0-9_-]{0,62}`.
+            name: letters, digits, `_` and `-`, at most 63.
             service: An URL, a `ServiceConfig` with urls, an object whose public methods are called,
                 a function, or a dict of functions.
             config: Limits for a service that is no `ServiceConfig` itself.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from makegood.core import inputs
 from makegood.core.events import Record
@@ -40,21 +40,15 @@ def play(  # noqa: PLR0913 - each of them by its name
     seed: int = 0,
     settings: Settings | None = None,
 ) -> Play:
-    """Run one execution against scripted services, on a virtual clock.
+    """Run one execution against scripted services, on a virtual clock. The module shows how.
 
     Args:
         definition: A definition, YAML or JSON text, a path, or a tree of plain values.
         input: Of the execution, `{}` if left out.
-        services: By `service.method`: a reply (`ok({...})`, `rejected("sold_out")`, `timeout()`, ...,
-            or `{"ok": {...}}` as scenario files write it), a list of replies used in order, the last
-            of which repeats, or a function `(input, call)` that returns the output, may raise
-            `makegood.Rejected`, and may return or raise a reply. By `service`: an object with methods.
-            What is not given answers `ok({})`. A key that was answered `ok` gets the same answer
-            again, as from a service that honours idempotency keys.
-        until: Where to stop: at a status (`"compensating"`), after a virtual duration (`"10m"`), or when a
-            predicate of the play holds. Left out: when nothing moves the execution any more.
-        actions: What happens from outside, as scenario files write it, for example
-            `{"at_ms": 1000, "signal": "approved", "payload": {}}` or `{"after_calls": 2, "do": "cancel"}`.
+        services: By `service.method`: a reply, a list of replies or a function; by `service`: an object with methods.
+        until: Where to stop: at a status, after a virtual duration (`"10m"`), or when a predicate of the play
+            holds. Left out: when nothing moves the execution any more.
+        actions: What happens from outside, as scenario files write it: `{"at_ms": 1000, "signal": "approved"}`.
         workflows: Definitions of the workflows that it calls.
         down: Services that refuse connections.
         crash_after: Numbers of journal records, from 1, after which the engine is killed; another one goes on.
@@ -65,20 +59,6 @@ def play(  # noqa: PLR0913 - each of them by its name
         DefinitionError: The definition has mistakes.
         InputError: The input does not fit its schema, or something here names what is not there.
         AssertionError: An action was never due, or was refused without saying so with `answer`.
-
-    Example:
-        >>> from makegood.testing import play, timeout
-        >>> order = {
-        ...     "name": "order",
-        ...     "steps": [{"id": "charge", "call": "cards.charge", "timeout": "5s", "compensation": "cards.refund"}],
-        ... }
-        >>> played = play(order, {"amount": 75}, {"cards.charge": timeout(with_effect=True)})
-        >>> played.calls
-        ['cards.charge', 'cards.refund']
-        >>> played.requests[1].at_ms
-        5000
-        >>> played.effects
-        {}
     """
     registered = registered_of(definition)
     others = [registered_of(each) for each in workflows]
@@ -248,9 +228,14 @@ class Play:
         """Have one that ended `failed` undone after all."""
         return self._tell(inputs.Compensate())
 
-    def resolve(self, step: str, *, note: str = "") -> Play:
-        """Declare an undo that failed done by other means. `step` is the instance's name, `ship` or `ship[3]`."""
-        return self._tell(inputs.Resolve(step, note))
+    def resolve(
+        self, step: str, *, note: str = "", outcome: Literal["succeeded", "failed"] | None = None, output: Any = None
+    ) -> Play:
+        """Declare an undo that failed done by other means; or, with an outcome, a step settled that waits for a person.
+
+        `step` is the instance's name, `ship` or `ship[3]`.
+        """
+        return self._tell(inputs.Resolve(step, note, outcome=outcome, output=output))
 
     def crash(self) -> Play:
         """Kill the engine; another one takes over from the journal."""
