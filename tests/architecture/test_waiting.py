@@ -8,7 +8,7 @@ from sources import Source, all_tests, dotted
 
 SLEEPS = ("time.sleep", "asyncio.sleep", "anyio.sleep", "sleep")
 ALLOWED = {
-    "tests/engine/playing.py": "plays scenarios in which people act at a moment of a real clock",
+    "tests/engine/engine_plays.py": "plays scenarios in which people act at a moment of a real clock",
     "tests/services/misbehaving.py": "a server that is slow on purpose",
 }
 """Files that may sleep, each with its reason: the passing of time is what they test or play."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
+from cli_runs import Cli, Elsewhere, Ran
 from recording_service import RecordingService
 
 from makegood.cli import _run
@@ -22,22 +19,6 @@ steps:
   - {id: hotel, call: hotels.reserve, compensation: hotels.cancel}
   - {id: pay, call: hotels.charge, compensation: hotels.refund}
 """
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -104,30 +85,6 @@ def waiting(cli: Cli, hotels: tuple[str, str], tmp_path: Path) -> str:
     (tmp_path / "approval.yaml").write_text(APPROVAL)
     assert cli("run", "approval.yaml", *hotels, "--id", "w", "--timeout", "100ms").code == 5
     return "approval.yaml"
-
-
-class Elsewhere:
-    """A command in a process of its own, in the current folder; killed at the end if it still runs."""
-
-    def __init__(self, *words: str, stderr: int = subprocess.DEVNULL) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKEGOOD_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "makegood", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=stderr, env=environment, text=True,
-        )  # fmt: skip
-
-    def end(self) -> tuple[int, str]:
-        """Wait for its end; the exit code and what it printed."""
-        out, _ = self.process.communicate(timeout=30)
-        return self.process.returncode, out
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture

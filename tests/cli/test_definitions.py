@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cli
+from cli_runs import Cli
 
 
 def test_check_tells_every_problem_of_every_file(cli: Cli, trip: str, tmp_path: Path) -> None:

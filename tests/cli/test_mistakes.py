@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cli
+from cli_runs import Cli
 
 S = ("--service", "hotels=http://127.0.0.1:9")
 USAGE, STORAGE, OUTPUT = 2, 6, 74
@@ -46,7 +46,7 @@ CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "service without URL": (("run", "trip.yaml", "--service", "hotels"), USAGE, ("'hotels'", "--service name=URL")),
     "service with ftp": (("run", "trip.yaml", "--service", "hotels=ftp://x"), USAGE, ("'ftp://x'", "http://")),
     "service twice": (("run", "trip.yaml", *S, *S), USAGE, ("--service hotels=", "twice", "Keep one")),
-    "service name": (("run", "trip.yaml", "--service", "Ho.tels=http://x"), USAGE, ("'Ho.tels'", "lower-case")),
+    "service name": (("run", "trip.yaml", "--service", "Ho.tels=http://x"), USAGE, ("'Ho.tels'", "no dot")),
     "service password": (
         ("run", "trip.yaml", "--service", "hotels=http://u:secret@x"),
         USAGE,

@@ -13,7 +13,7 @@ import sys
 import pytest
 from recording_service import Answer, RecordingService
 
-from conftest import Cli, Elsewhere
+from cli_runs import Cli, Elsewhere
 
 SLOW_TO_LOAD = ("apsw", "jsonschema_rs", "pyreqwest", "re2", "rich", "typer", "uvloop", "yaml")
 

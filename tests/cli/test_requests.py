@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from recording_service import Answer, RecordingService
 
-from conftest import Cli, Elsewhere
+from cli_runs import Cli, Elsewhere
 
 REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
 

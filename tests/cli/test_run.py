@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from recording_service import Answer, RecordingService
 
-from conftest import Cli
+from cli_runs import Cli
 from makegood.errors import StorageUnavailable
 from makegood.storage.sqlite.lock import EngineLock
 

@@ -477,7 +477,7 @@ def test_a_configuration_does_not_show_its_headers() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "Svc"}, "cannot be a service's name"),
+        ({"name": "S vc"}, "cannot be a service's name"),
         ({"name": "a.b"}, "no dot"),
         ({"name": "a" * 64}, "cannot be"),
         ({"urls": ("ftp://h",)}, "not an http"),

@@ -121,7 +121,7 @@ def _call_not_ok(  # noqa: PLR0913 - the facts of one reply
             )
         )
         return
-    if _for_a_person(j, node, reply, track):
+    if _for_a_person(j, node, reply, track, strict=strict):
         j.emit(
             ev.AttemptEnded(
                 node.name, instance.iteration, track.attempts, failure, j.now_ms, counted=False,
@@ -134,11 +134,12 @@ def _call_not_ok(  # noqa: PLR0913 - the facts of one reply
     _act_on_held_timeout(j, node)
 
 
-def _for_a_person(j: Judgement, node: Node, reply: Reply, track: Track) -> bool:
+def _for_a_person(j: Judgement, node: Node, reply: Reply, track: Track, *, strict: bool) -> bool:
     """Rule 26: a pivot of unknown outcome, and every failure behind a pivot."""
     if node_halted(j, node, ()):
         return False
-    return j.state.pivoted or (node.call.pivot and (reply.outcome == "unknown" or track.unknown))
+    cleared = strict and reply.outcome == "rejected"
+    return j.state.pivoted or (node.call.pivot and (reply.outcome == "unknown" or (track.unknown and not cleared)))
 
 
 def _act_on_held_timeout(j: Judgement, node: Node) -> None:

@@ -78,7 +78,7 @@ def check_name(name: str) -> None:
     """
     if NAME.fullmatch(str(name)) is None:
         raise ConfigurationError(
-            f"{name!r} cannot be a service's name: use a lower-case letter, then at most 62 of a-z, 0-9, _ and - "
+            f"{name!r} cannot be a service's name: use at most 63 letters, digits, _ and -, not beginning with - "
             "(no dot: what follows the dot in a call is the method)"
         )
 
