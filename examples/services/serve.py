@@ -91,7 +91,12 @@ class Conversation(BaseHTTPRequestHandler):
             ledger.note(call, "outage")
             self._answer(503, _error("outage", "The service is out of order."))
             return
-        answer = ledger.perform(call, method.answer, effect=method.effect)
+        try:
+            answer = ledger.perform(call, method.answer, effect=method.effect)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            # An input that the business cannot read: a definite no, nothing was done.
+            self._answer(400, _error("bad_request", f"{call.service}.{call.method} cannot read its input: {error!r}"))
+            return
         delay_ms = self._behaviour("delay_ms", query, call.input) or self.server.delay_ms
         time.sleep(min(delay_ms, DELAY_MS_MAX) / 1000)
         if before < lose_first:
