@@ -264,7 +264,9 @@ class Journal(Protocol):
         """Rows, newest first (started_at_ms, then id, descending)."""
         ...
 
-    async def put_definition(self, name: str, tree: Any, version: int | None, now_ms: int) -> tuple[StoredDefinition, bool]:
+    async def put_definition(
+        self, name: str, tree: Any, version: int | None, now_ms: int
+    ) -> tuple[StoredDefinition, bool]:
         """Register: the newest version if its tree equals, else the next one (True: new).
 
         Raises:

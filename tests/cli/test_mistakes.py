@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from cli_runs import Cli
 
 S = ("--service", "hotels=http://127.0.0.1:9")

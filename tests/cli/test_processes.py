@@ -11,9 +11,8 @@ import subprocess
 import sys
 
 import pytest
-from recording_service import Answer, RecordingService
-
 from cli_runs import Cli, Elsewhere
+from recording_service import Answer, RecordingService
 
 SLOW_TO_LOAD = ("apsw", "jsonschema_rs", "pyreqwest", "re2", "rich", "typer", "uvloop", "yaml")
 

@@ -7,9 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from recording_service import Answer, RecordingService
-
 from cli_runs import Cli, Elsewhere
+from recording_service import Answer, RecordingService
 
 REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
 

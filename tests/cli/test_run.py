@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cli_runs import Cli
 from recording_service import Answer, RecordingService
 
-from cli_runs import Cli
 from makegood.errors import StorageUnavailable
 from makegood.storage.sqlite.lock import EngineLock
 

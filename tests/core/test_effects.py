@@ -55,5 +55,10 @@ def test_fail_fast_leaves_what_was_done_and_says_so() -> None:
 def test_a_row_names_the_keys_and_the_calls() -> None:
     row: dict[str, Any] = effects(play(saga("a")).state)[0]
 
-    assert (row["call"], row["key"], row["undo_call"], row["undo_key"]) == ("a.do", "play:a:do", "a.undo", "play:a:undo")
+    assert (row["call"], row["key"], row["undo_call"], row["undo_key"]) == (
+        "a.do",
+        "play:a:do",
+        "a.undo",
+        "play:a:undo",
+    )
     assert row["attempts"] == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scripted_http import ScriptedHttp
 
 from makegood.core.judgement import Settings
 from makegood.engine.client import Engine
@@ -20,7 +21,6 @@ from makegood.errors import InputError, MakegoodError, NotFound, Refused
 from makegood.language import load_tree
 from makegood.simulation.invoker import ScriptedInvoker
 from makegood.simulation.scenario import Action, Played, Scenario, read_scenarios, services_named
-from scripted_http import ScriptedHttp
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 
@@ -78,7 +78,9 @@ async def play_in_memory(scenario: Scenario) -> Played:
     return played
 
 
-async def _come_to_rest(engine: Engine, execution_id: str, actors: list[Any], scenario: Scenario, played: Played) -> None:
+async def _come_to_rest(
+    engine: Engine, execution_id: str, actors: list[Any], scenario: Scenario, played: Played
+) -> None:
     """Wait for the end; an action that is accepted at an end leads to another."""
     while True:
         await engine.end(execution_id)
@@ -168,7 +170,7 @@ async def _live(life: Life) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async with engine:
-        engine._runner._on_record = on_record  # noqa: SLF001 - the moment right after a commit
+        engine._runner._on_record = on_record
         for name, url in life.urls.items():
             engine.register(name, url)
         await put_children(engine, scenario)

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from makegood.simulation.script import Call, Scripted, ScriptedServices
 
@@ -20,7 +20,10 @@ CRLF2 = b"\r\n\r\n"
 
 
 class ScriptedHttp:
-    """Serves `/{service}/{method}` by script. `on_read` is called after each request was read, and says whether the caller died of it."""
+    """Serves `/{service}/{method}` by script.
+
+    `on_read` is called after each request was read, and says whether the caller died of it.
+    """
 
     def __init__(self, services: ScriptedServices, on_read: Callable[[Call], bool] = lambda _call: False) -> None:
         self.services = services
@@ -28,7 +31,7 @@ class ScriptedHttp:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> ScriptedHttp:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         return self
 

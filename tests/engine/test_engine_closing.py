@@ -103,11 +103,11 @@ async def test_whoever_waits_when_it_closes_is_told() -> None:
         await parked(engine, "parked")
         asked = [asyncio.ensure_future(each) for each in (execution.result(), execution.end(), engine.end("parked"))]
         asked.append(asyncio.ensure_future(_all(engine.watch("x"))))
-        await until(lambda: len(engine._ends) == 2 and engine._watchers)
+        await until(lambda: len(engine._listeners.ends) == 2 and engine._listeners.watchers)
 
     told = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(each) for each in told] == [mg.StorageError] * 4
-    assert (engine._ends, engine._watchers) == ({}, {})
+    assert (engine._listeners.ends, engine._listeners.watchers) == ({}, {})
 
 
 async def test_closing_in_the_middle_of_a_commit_waits_for_it_and_sends_nothing_more() -> None:
@@ -191,7 +191,7 @@ async def test_an_asker_that_is_cancelled_leaves_the_execution_alone() -> None:
             await asyncio.gather(starting, return_exceptions=True)
         execution = await engine.start(one("s.wait"), 0, id="y")
         result = asyncio.ensure_future(execution.result())
-        await until(lambda: "y" in engine._ends)
+        await until(lambda: "y" in engine._listeners.ends)
         result.cancel()
         await asyncio.gather(result, return_exceptions=True)
         service.gate.set()
@@ -199,8 +199,8 @@ async def test_an_asker_that_is_cancelled_leaves_the_execution_alone() -> None:
         assert await execution.result() == 0
         for turns in range(8):
             assert await (await engine.start(one("s.wait"), turns, id=f"x{turns}")).result() == turns
-        assert engine._ends == {}
-        assert engine._turns._taken == {}
+        assert engine._listeners.ends == {}
+        assert engine._starter._turns._taken == {}
     assert len({key for _, key, _ in service.calls}) == len(service.calls) == 9
 
 

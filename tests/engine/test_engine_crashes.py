@@ -157,7 +157,7 @@ async def test_an_engine_that_can_write_no_more_tells_everybody_and_sends_nothin
         await service.called.wait()
         asked = [asyncio.ensure_future(each) for each in (engine.result("x"), engine.end("x"), engine.result("parked"))]
         asked.append(asyncio.ensure_future(_all(engine.watch("parked"))))
-        await until(lambda: len(engine._ends) == 2 and engine._watchers)
+        await until(lambda: len(engine._listeners.ends) == 2 and engine._listeners.watchers)
         store.fail = lambda _batch: error
         signalled = asyncio.ensure_future(engine.signal("parked", "go"))
         service.gate.set()
@@ -221,7 +221,7 @@ async def test_an_engine_whose_database_was_taken_over_stops_though_it_has_nothi
         await engine.start(waiting(None), 1, id="x")
         await parked(engine, "x")
         result = asyncio.ensure_future(engine.result("x"))
-        await until(lambda: engine._ends)
+        await until(lambda: engine._listeners.ends)
         MemoryStore(after=store)
 
         with pytest.raises(mg.Fenced):
@@ -235,7 +235,7 @@ async def test_an_append_that_the_store_refuses_alone_is_told_to_whoever_waits_f
         other = await engine.start(one("s.wait"), 2, id="y")
         await until(lambda: len(service.calls) == 2)
         result = asyncio.ensure_future(engine.result("x"))
-        await until(lambda: engine._ends)
+        await until(lambda: engine._listeners.ends)
         engine._runner.live["x"].position += 1
         service.gate.set()
 

@@ -63,7 +63,7 @@ async def test_a_result_may_be_asked_for_by_many_and_again_after_the_end() -> No
 
         assert await asyncio.gather(*asked) == [7] * 5
         assert await execution.result() == 7
-        assert engine._ends == {}
+        assert engine._listeners.ends == {}
 
 
 async def test_nobody_hears_of_an_end_before_it_is_durable() -> None:
@@ -127,7 +127,7 @@ async def test_what_a_waiter_is_told_of_a_suspension_is_how_it_stood_then() -> N
         await engine.start(one("s.wait"), 1, id="x")
         await service.called.wait()
         result = asyncio.ensure_future(engine.result("x"))
-        await until(lambda: "x" in engine._ends)
+        await until(lambda: "x" in engine._listeners.ends)
         await asyncio.gather(engine.suspend("x"), engine.resume_execution("x"))
         service.gate.set()
 
@@ -144,7 +144,7 @@ async def test_an_unknown_execution_is_not_found_by_anybody() -> None:
                 await asked("nobody")
         with pytest.raises(mg.NotFound):
             await engine.signal("nobody", "go")
-        assert engine._ends == {}
+        assert engine._listeners.ends == {}
 
 
 async def test_watch_gives_every_record_until_the_end() -> None:
@@ -155,11 +155,11 @@ async def test_watch_gives_every_record_until_the_end() -> None:
             return [record async for record in engine.watch("x")]
 
         early = asyncio.ensure_future(watched())
-        await until(lambda: engine._watchers)
+        await until(lambda: engine._listeners.watchers)
         await engine.start(one("s.wait"), 1, id="x")
         await service.called.wait()
         late = asyncio.ensure_future(watched())
-        await until(lambda: len(engine._watchers["x"]) == 2)
+        await until(lambda: len(engine._listeners.watchers["x"]) == 2)
         service.gate.set()
         await engine.result("x")
         history = list(await engine.history("x"))
@@ -168,7 +168,7 @@ async def test_watch_gives_every_record_until_the_end() -> None:
         assert await late == history[-len(await late) :]
         assert isinstance((await late)[-1].events[-1], ExecutionCompleted)
         assert await watched() == []
-        assert engine._watchers == {}
+        assert engine._listeners.watchers == {}
 
 
 async def test_watch_ends_at_a_suspension_also_when_nobody_else_waits() -> None:
@@ -176,7 +176,7 @@ async def test_watch_ends_at_a_suspension_also_when_nobody_else_waits() -> None:
         await engine.start(waiting(None), 1, id="x")
         await parked(engine, "x")
         watched = asyncio.ensure_future(_all(engine.watch("x")))
-        await until(lambda: engine._watchers)
+        await until(lambda: engine._listeners.watchers)
         await engine.suspend("x")
 
         assert events(await watched) == ["ExecutionSuspended"]
@@ -187,11 +187,11 @@ async def test_a_watcher_that_leaves_is_forgotten() -> None:
         await engine.start(waiting(None), 1, id="x")
         watch = engine.watch("x")
         watched = asyncio.ensure_future(_all(watch))
-        await until(lambda: engine._watchers)
+        await until(lambda: engine._listeners.watchers)
         watched.cancel()
         await asyncio.gather(watched, return_exceptions=True)
 
-        assert engine._watchers == {}
+        assert engine._listeners.watchers == {}
 
 
 async def test_descriptions_in_memory_and_from_the_journal_agree() -> None:

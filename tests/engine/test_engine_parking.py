@@ -78,7 +78,7 @@ async def test_a_thousand_timers_due_at_once_all_go_on() -> None:
     clock, service = HandClock(), Counting()
     async with engine_with(service, clock=clock) as engine:
         found = [await engine.start(waiting("1m"), n) for n in range(1_000)]
-        await until(lambda: not engine._runner.live and not engine._runner.parking)
+        await until(lambda: not engine._runner.live and not engine._runner.parking.under_way)
         clock.set(engine, 60_000)
 
         assert await asyncio.gather(*(each.result() for each in found)) == list(range(1_000))

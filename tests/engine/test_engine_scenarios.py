@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from engine_plays import play_in_memory, play_killed, scenarios
 
 from makegood.simulation.expectation import differences
 from makegood.simulation.scenario import Scenario, play_on_core
-from engine_plays import play_in_memory, play_killed, scenarios
 
 pytestmark = pytest.mark.anyio
 

@@ -61,7 +61,7 @@ async def test_suspects_are_resumed_one_at_a_time() -> None:
         await until(lambda: len(service.calls) == 1)
         first = service.calls[0][1].split(":")[0]
         other = "b" if first == "a" else "a"
-        await until(lambda: other not in engine._intake._loading and other not in engine._runner.parking)
+        await until(lambda: other not in engine._intake._loading and other not in engine._runner.parking.under_way)
         assert list(engine._runner.live) == [first]
 
         service.gate.set()

@@ -136,6 +136,7 @@ def test_an_interrupt_ends_the_wait_and_leaves_the_execution_to_be_resumed(tmp_p
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
+
     def interrupted(engine: mg.Engine) -> None:
         engine.run_sync(one("s.wait"), 1, id="x")
         # Should it have come a moment too late to interrupt the run.

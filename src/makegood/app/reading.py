@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from makegood.core.effects import effects
 from makegood.core.events import Record
 from makegood.core.evolve import fold
 from makegood.core.program import Program
 from makegood.core.state import State
-from makegood.core.effects import effects
 from makegood.core.view import describe, time_text
 from makegood.engine.definitions import Definitions
 from makegood.errors import ConfigurationError, InputError, NotFound

@@ -64,7 +64,12 @@ def resolve_body(step: str, note: str, outcome: str | None = None, output: str |
         return {"step": step, "note": note}
     if outcome not in {"succeeded", "failed"}:
         raise InputError(f"--as {outcome!r} is no outcome. Use --as succeeded or --as failed.")
-    return {"step": step, "note": note, "as": outcome, "output": None if output is None else read_json_argument(output, "--output")}
+    return {
+        "step": step,
+        "note": note,
+        "as": outcome,
+        "output": None if output is None else read_json_argument(output, "--output"),
+    }
 
 
 def _sentence(kind: str, execution_id: str, verdict: Verdict, database: str) -> str:

@@ -133,7 +133,7 @@ def compensate(
     _act("compensate", id, {"note": note}, config, database, json=json)
 
 
-def resolve(
+def resolve(  # noqa: PLR0917 - one argument for each option
     id: options.ExecutionId,  # noqa: A002 - the argument's name
     step: Annotated[
         str, typer.Argument(metavar="STEP", help="Name of the step, e.g. hotel or ship[3].", show_default=False)

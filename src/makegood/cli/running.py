@@ -22,7 +22,8 @@ from makegood.cli.progress import Follower, progress_for_stderr
 from makegood.core.program import Program
 from makegood.core.state import State
 from makegood.core.view import describe
-from makegood.engine.client import Engine, new_id
+from makegood.engine.client import Engine
+from makegood.engine.starting import new_id
 from makegood.engine.starts import checked_id, plain_json
 from makegood.errors import Conflict, DefinitionError, NotFound, Problem, StorageError, nearest
 from makegood.language import Loaded, load

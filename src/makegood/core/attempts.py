@@ -104,9 +104,16 @@ def _ongoing(j: Judgement, node: Node, instance: Instance, track: Track, reply: 
 # --- forward -----------------------------------------------------------------------------------
 
 
-def _call_not_ok(  # noqa: PLR0913 - the facts of one reply
-    j: Judgement, node: Node, instance: Instance, track: Track, reply: Reply, failure: Failure,
-    silent_until_ms: int | None, *, strict: bool,
+def _call_not_ok(
+    j: Judgement,
+    node: Node,
+    instance: Instance,
+    track: Track,
+    reply: Reply,
+    failure: Failure,
+    silent_until_ms: int | None,
+    *,
+    strict: bool,
 ) -> None:
     policy = retriable_policy(node.retry) if node.call.retriable and j.state.pivoted else node.retry
     worth_it = reply.outcome in {"not_sent", "unknown"} and reply.code not in _DEFINITE
@@ -116,7 +123,11 @@ def _call_not_ok(  # noqa: PLR0913 - the facts of one reply
         wait_ms = max(policy.backoff.wait_ms(counted, j.random()), reply.retry_after_ms or 0)
         j.emit(
             ev.AttemptEnded(
-                node.name, instance.iteration, track.attempts, failure, j.now_ms + wait_ms,
+                node.name,
+                instance.iteration,
+                track.attempts,
+                failure,
+                j.now_ms + wait_ms,
                 silent_until_ms=silent_until_ms,
             )
         )
@@ -124,7 +135,12 @@ def _call_not_ok(  # noqa: PLR0913 - the facts of one reply
     if _for_a_person(j, node, reply, track, strict=strict):
         j.emit(
             ev.AttemptEnded(
-                node.name, instance.iteration, track.attempts, failure, j.now_ms, counted=False,
+                node.name,
+                instance.iteration,
+                track.attempts,
+                failure,
+                j.now_ms,
+                counted=False,
                 silent_until_ms=silent_until_ms,
             )
         )
@@ -208,8 +224,14 @@ def _call_lost(j: Judgement, instance: Instance, track: Track) -> None:
     if again:
         j.emit(
             ev.AttemptEnded(
-                node.name, instance.iteration, track.attempts, failure, j.now_ms, counted=False,
-                silent_until_ms=silent_until_ms, lost=True,
+                node.name,
+                instance.iteration,
+                track.attempts,
+                failure,
+                j.now_ms,
+                counted=False,
+                silent_until_ms=silent_until_ms,
+                lost=True,
             )
         )
     else:

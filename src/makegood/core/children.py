@@ -21,6 +21,7 @@ from makegood.errors import Refused
 from makegood.model import ChildWorkflow
 from makegood.model.fact import fact
 
+
 @fact
 class Family:
     """Whose child an execution is.
@@ -67,7 +68,9 @@ def child_resolved(j: Judgement, news: ChildResolved) -> None:
     step = node.step
     assert isinstance(step, ChildWorkflow)
     if news.version is None:
-        nameless = Failure("child_failed", f"there is no workflow {step.workflow!r}", None, "failed", node.name, news.key[1])
+        nameless = Failure(
+            "child_failed", f"there is no workflow {step.workflow!r}", None, "failed", node.name, news.key[1]
+        )
         fail(j, news.key, news.error or nameless)
         return
     child = child_id(idempotency_key(j.state, news.key, undo=False))

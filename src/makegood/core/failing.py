@@ -13,7 +13,6 @@ from makegood.core.program import Kind, Node
 from makegood.core.state import ROOT, SETTLED, Instance, Key, Track
 from makegood.model import Try
 
-
 HALTED = "halted"
 """Cause of an abort by the parent: the entries are kept for the parent's turn (rule 25)."""
 RESOLVED = "resolved"
@@ -36,7 +35,9 @@ def halted_around(j: Judgement, key: Key) -> Key | None:
     return None
 
 
-def fail(j: Judgement, key: Key, failure: Failure, settled: Settled = "failed", silent_until_ms: int | None = None) -> None:
+def fail(
+    j: Judgement, key: Key, failure: Failure, settled: Settled = "failed", silent_until_ms: int | None = None
+) -> None:
     """Settle a step as failed or unknown, and let the failure act (rules 11 and 24).
 
     After a pivot there is no way back, and a person decides (rule 26): the step is left as it is.
@@ -109,16 +110,20 @@ def _bound_polling(j: Judgement, node: Node, instance: Instance, track: Track) -
 
 
 def settle_without_ok(
-    j: Judgement, instance: Instance, track: Track, failure: Failure, *, strict: bool, silent_until_ms: int | None = None
+    j: Judgement,
+    instance: Instance,
+    track: Track,
+    failure: Failure,
+    *,
+    strict: bool,
+    silent_until_ms: int | None = None,
 ) -> None:
     """Rule 3: a step none of whose attempts was ok settles unknown if any was, else failed."""
     rejected_clears = strict and failure.outcome == "rejected"
     unknown = failure.outcome == "unknown" or (track.unknown and not rejected_clears)
     settled: Settled = "unknown" if unknown else "failed"
     if unknown and failure.outcome != "unknown":
-        failure = Failure(
-            failure.code, failure.message, failure.details, "unknown", failure.step, failure.iteration
-        )
+        failure = Failure(failure.code, failure.message, failure.details, "unknown", failure.step, failure.iteration)
     fail(j, instance.key, failure, settled, silent_until_ms)
 
 

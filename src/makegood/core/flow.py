@@ -292,7 +292,7 @@ def _enter_parallel(j: Judgement, node: Node, instance: Instance) -> None:
     step = node.step
     assert isinstance(step, Parallel)
     if instance.done == len(node.children):
-        _parallel_done(j, node, instance)
+        _parallel_done(j, instance)
         return
     begun = _branches_begun(j, node, instance)
     at_once = step.max_concurrency or len(node.children)
@@ -318,7 +318,7 @@ def _branches_begun(j: Judgement, node: Node, instance: Instance) -> int:
     return low
 
 
-def _parallel_done(j: Judgement, node: Node, instance: Instance) -> None:
+def _parallel_done(j: Judgement, instance: Instance) -> None:
     failure = instance.caught
     if failure is None:
         _succeed(j, instance)

@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from makegood.expression import Expression, Impure, ValueMapping, compile_expression, compile_mapping, evaluate_condition
+from makegood.expression import (
+    Expression,
+    Impure,
+    ValueMapping,
+    compile_expression,
+    compile_mapping,
+    evaluate_condition,
+)
 from makegood.model import Foreach, Try
 
 if TYPE_CHECKING:
@@ -51,9 +58,7 @@ class Formula:
         return self.code.evaluate(bindings, impure=impure)
 
 
-def compile_formula(
-    program: Program, at: int, tree: Any, *, condition: bool, impure: bool, inner: bool
-) -> Formula:
+def compile_formula(program: Program, at: int, tree: Any, *, condition: bool, impure: bool, inner: bool) -> Formula:
     """Compile one condition (bare source) or mapping (a tree with `${...}`)."""
     code = compile_expression(tree, impure=impure) if condition else compile_mapping(tree, impure=impure)
     steps: dict[str, int] = {}

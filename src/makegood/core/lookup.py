@@ -21,7 +21,9 @@ class _Missing:
 MISSING: Final = _Missing()
 
 
-def bindings(state: State, formula: Formula, iteration: Iteration, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+def bindings(
+    state: State, formula: Formula, iteration: Iteration, extra: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The names that a formula reads, with their values. Outputs are shared, never copied."""
     found: dict[str, Any] = {}
     if formula.steps:

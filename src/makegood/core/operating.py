@@ -30,7 +30,11 @@ def cancel(j: Judgement, news: Cancel) -> None:
         return
     if state.status == "suspended":
         j.emit(ev.ExecutionResumed(by=news.by, note="cancelled while suspended"))
-    abort(j, "cancelled", Failure("cancelled", news.note or "cancelled by an operator", {"by": news.by} if news.by else None))
+    abort(
+        j,
+        "cancelled",
+        Failure("cancelled", news.note or "cancelled by an operator", {"by": news.by} if news.by else None),
+    )
 
 
 def pivot_open(state: State) -> bool:
@@ -136,7 +140,9 @@ def _resolve_step(j: Judgement, news: Resolve) -> None:
     waiting = _waiting_for_a_person(state)
     key = waiting.get(news.step)
     if key is None:
-        raise NotFound(f"no step {news.step!r} of execution {state.execution_id} waits for a person.{nearest(news.step, waiting)}")
+        raise NotFound(
+            f"no step {news.step!r} of execution {state.execution_id} waits for a person.{nearest(news.step, waiting)}"
+        )
     node, others = state.node(key), [each for each in state.stuck if each != key]
     _go_on(j, news.by, news.note)
     if news.outcome == "succeeded":
@@ -160,4 +166,6 @@ _PERSONS = frozenset({"pivot_unknown", "after_pivot"})
 
 
 def _refused(state: State, what: str, code: str = "refused") -> Refused:
-    return Refused(f"execution {state.execution_id} is {state.status} and cannot be {what}", code=code, status=state.status)
+    return Refused(
+        f"execution {state.execution_id} is {state.status} and cannot be {what}", code=code, status=state.status
+    )

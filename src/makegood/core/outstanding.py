@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-
 from makegood.core.state import Key, State
 from makegood.model.fact import fact
 

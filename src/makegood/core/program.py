@@ -206,8 +206,14 @@ class _Compiler:
 
     def _add(self, name: str, kind: Kind, parent: int, loops: tuple[int, ...], step: Step | None) -> Node:
         node = Node(
-            index=len(self.program.nodes), name=name, kind=kind, parent=parent, depth=len(loops),
-            loops=loops, step=step, is_leaf=kind in LEAVES,
+            index=len(self.program.nodes),
+            name=name,
+            kind=kind,
+            parent=parent,
+            depth=len(loops),
+            loops=loops,
+            step=step,
+            is_leaf=kind in LEAVES,
         )
         self.program.nodes.append(node)
         self.program.index[name] = node.index
@@ -262,7 +268,9 @@ class _Compiler:
 
     # --- expressions ---
 
-    def _formula(self, at: int, tree: Any, *, condition: bool = False, impure: bool = False, inner: bool = False) -> Formula:
+    def _formula(
+        self, at: int, tree: Any, *, condition: bool = False, impure: bool = False, inner: bool = False
+    ) -> Formula:
         return compile_formula(self.program, at, tree, condition=condition, impure=impure, inner=inner)
 
     def _formulas(self, node: Node, step: Step) -> None:

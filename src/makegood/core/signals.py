@@ -17,7 +17,9 @@ def signal(j: Judgement, news: Signal) -> None:
     """
     state = j.state
     if state.ended:
-        raise Refused(f"execution {state.execution_id} has ended {state.status}; it takes no signals", status=state.status)
+        raise Refused(
+            f"execution {state.execution_id} has ended {state.status}; it takes no signals", status=state.status
+        )
     known = j.program.signals
     if news.name not in known:
         raise InputError(

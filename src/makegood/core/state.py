@@ -26,9 +26,7 @@ Key = tuple[int, Iteration]
 
 Forward = Literal["pending", "running", "succeeded", "failed", "unknown", "skipped"]
 UndoStatus = Literal["none", "armed", "pending", "running", "done", "failed", "skipped"]
-Status = Literal[
-    "running", "suspended", "compensating", "completed", "failed", "compensated", "compensation_failed"
-]
+Status = Literal["running", "suspended", "compensating", "completed", "failed", "compensated", "compensation_failed"]
 
 ENDS: frozenset[str] = frozenset({"completed", "failed", "compensated", "compensation_failed"})
 SETTLED: frozenset[str] = frozenset({"succeeded", "failed", "unknown", "skipped"})

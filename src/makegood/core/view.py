@@ -68,10 +68,10 @@ def step_views(state: State, start: int, count: int | None) -> list[dict[str, An
     """Some of the steps, in order of beginning."""
     stop = None if count is None else start + count
     instances = list(state.instances.values())[start:stop]
-    return [_step_view(state, state.program.nodes[each.node], each) for each in instances]
+    return [_step_view(state.program.nodes[each.node], each) for each in instances]
 
 
-def _step_view(state: State, node: Node, instance: Instance) -> dict[str, Any]:
+def _step_view(node: Node, instance: Instance) -> dict[str, Any]:
     call = node.call.call if node.kind is Kind.CALL else None
     if node.kind is Kind.WORKFLOW:
         call = f"workflow:{_called(node)}"

@@ -123,8 +123,13 @@ class Children:
         moment = self._runner.moment()
         business_key = business_key_of(registered, instance.input)
         state, record = begin(
-            registered.program, child, instance.input, moment, self._settings,
-            business_key=business_key, family=ancestry,
+            registered.program,
+            child,
+            instance.input,
+            moment,
+            self._settings,
+            business_key=business_key,
+            family=ancestry,
         )
         start = Start(
             workflow=step.workflow,

@@ -1,6 +1,7 @@
 """The engine as an application holds it: start executions, hear of their ends, act on them.
 
-Everything here is thin: the core judges, the runner drives, the store keeps.
+Everything here is thin: the core judges, the runner drives, the store keeps. Strangers keep out: what
+needs more than a few lines is a class of its own, and this is where they are told of each other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from makegood.core.decide import begin
 from makegood.core.effects import effects
 from makegood.core.events import Record
 from makegood.core.evolve import fold
@@ -23,24 +23,17 @@ from makegood.core.state import State
 from makegood.core.view import describe
 from makegood.engine.children import Children
 from makegood.engine.committer import Committer, closed
-from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
+from makegood.engine.definitions import Definitions
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Intake, Store
-from makegood.engine.live import Live, standing_of
+from makegood.engine.listening import Listeners
+from makegood.engine.live import Live
 from makegood.engine.runner import Runner
-from makegood.engine.starts import (
-    StartRequest,
-    Turn,
-    Turns,
-    checked_id,
-    checked_key,
-    plain_json,
-    same_start,
-    start_hash,
-)
-from makegood.errors import DefinitionError, MakegoodError, NotFound, Problem, StorageError, nearest
+from makegood.engine.starting import Starter
+from makegood.engine.starts import StartRequest, checked_key, plain_json
+from makegood.errors import MakegoodError, NotFound, StorageError
 from makegood.model import Definition
-from makegood.ports import Clock, Query, Start, Stored, StoredDefinition
+from makegood.ports import Clock, Query, Stored, StoredDefinition
 from makegood.services import Registry
 from makegood.storage import open_store
 
@@ -90,14 +83,12 @@ class Engine:
     ) -> None:
         self._database = os.fspath(database)
         self._settings = settings or Settings()
-        self._room = max_concurrent_executions
+        self._live_max = max_concurrent_executions
         self._only = only
         self._drain_s = drain_seconds
         self._registry = registry or Registry()
         self._clock = clock or WallClock()
-        self._ends: dict[str, list[asyncio.Future[Rest]]] = {}
-        self._watchers: dict[str, list[asyncio.Queue[Record | Exception | None]]] = {}
-        self._turns = Turns()
+        self._listeners = Listeners()
         self._store: Store | None = None
         self._opened = False
         self._broken: Exception | None = None
@@ -115,16 +106,36 @@ class Engine:
         self._definitions = Definitions(store, self._clock.now_ms)
         self._committer = Committer(store, self._on_broken)
         self._runner = Runner(
-            self._committer, self._registry, self._clock, self._settings,
+            self._committer,
+            self._registry,
+            self._clock,
+            self._settings,
             # What comes to be further down is looked up when it is called.
-            on_end=self._on_end, on_park=lambda at_ms: self._intake.parked(at_ms),  # noqa: PLW0108
-            on_record=self._on_record, on_lost=self._on_lost,
+            on_end=self._on_end,
+            on_park=lambda at_ms: self._intake.parked(at_ms),  # noqa: PLW0108
+            on_record=self._on_record,
+            on_lost=self._on_lost,
             on_attend=lambda live, command: self._children.attend(live, command),  # noqa: PLW0108
         )
         self._intake = Intake(
-            store, self._runner, self._definitions, self._registry, self._clock,
-            only=self._only, room=lambda: self._room - len(self._runner.live),
+            store,
+            self._runner,
+            self._definitions,
+            self._registry,
+            self._clock,
+            only=self._only,
+            room=self._room,
             on_fenced=self._committer.fail,
+        )
+        self._starter = Starter(
+            self._runner,
+            self._definitions,
+            self._registry,
+            self._settings,
+            only=self._only,
+            room=self._room,
+            opened=lambda: self._store_open,
+            check_usable=self._check_usable,
         )
         self._children = Children(store, self._runner, self._intake, self._definitions, self._settings)
         self._committer.start()
@@ -141,7 +152,7 @@ class Engine:
         self._runner.stopping = True
         async with AsyncExitStack() as stack:
             # Also when one of them fails or is cancelled, all that come after it happen: from the last to the first.
-            stack.callback(self._tell_all, closed())
+            stack.callback(self._listeners.tell_all_lost, closed())
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(self._registry.aclose)
             stack.push_async_callback(self._committer.aclose)
@@ -172,33 +183,10 @@ class Engine:
             DefinitionError: It names a service that is not registered here.
             Conflict: Its explicit version exists with other content.
         """
-        registered, _ = await self._put(definition)
-        program = registered.program
+        program = (await self._starter.register(definition)).program
         return StoredDefinition(
             name=definition.name, version=program.version, tree=definition.tree, created_at_ms=self._clock.now_ms()
         )
-
-    async def _put(self, definition: Definition) -> tuple[Registered, bool]:
-        self._check_usable()
-        registered, new = await self._definitions.register(definition)
-        self._check_services(registered)
-        return registered, new
-
-    def _check_services(self, registered: Registered) -> None:
-        known = self._registry.names()
-        missing = sorted(registered.program.services - set(known))
-        if missing:
-            raise DefinitionError(
-                [
-                    Problem(
-                        f"service {name!r} is not registered with this engine.{nearest(name, known)} "
-                        f"Register it first: engine.register({name!r}, ...).",
-                        code="unknown_service",
-                    )
-                    for name in missing
-                ],
-                registered.program.definition.name,
-            )
 
     # --- starting ---
 
@@ -251,70 +239,8 @@ class Engine:
             plain_json(search or {}, limits, "search"),
         )
         self._intake.start()
-        if id is None:
-            return await self._start_new(workflow, request, None)
-        turn = await self._turns.take(checked_id(id))
-        try:
-            return await self._existing(request) or await self._start_new(workflow, request, turn)
-        finally:
-            if not turn.kept:
-                turn.give()
-
-    async def _start_new(self, workflow: Definition | str, request: StartRequest, turn: Turn | None) -> Execution:
-        if isinstance(workflow, Definition):
-            registered, _ = await self._put(workflow)
-        else:
-            registered = await self._definitions.get(workflow, request.version)
-            self._check_services(registered)
-        return await self._start(registered, request, turn)
-
-    async def _existing(self, request: StartRequest) -> Execution | None:
-        """The execution of that id, if it was started before. Whoever has room for it goes on with it."""
-        assert request.id is not None
-        stored = await self._store_open.find(request.id)
-        if stored is None:
-            return None
-        same_start(stored, request)
-        return Execution(self, request.id, resumed=True)
-
-    async def _start(self, registered: Registered, request: StartRequest, turn: Turn | None) -> Execution:
-        registered.check_input(request.input)
-        key = request.business_key
-        if key is None:
-            key = business_key_of(registered, request.input)
-        execution_id = request.id or new_id()
-        moment = self._runner.moment()
-        state, record = begin(
-            registered.program, execution_id, request.input, moment, self._settings, business_key=key
-        )
-        start = Start(
-            workflow=registered.program.definition.name,
-            version=registered.program.version,
-            start_hash=start_hash(request),
-            started_at_ms=moment.now_ms,
-            business_key=key,
-            root=execution_id,
-            search={**search_of(registered, request.input), **request.search},
-        )
-        await self._begin(Live(execution_id, registered.program, state, 0, standing_of(state)), record, start, turn)
-        return Execution(self, execution_id)
-
-    async def _begin(self, live: Live, record: Record, start: Start, turn: Turn | None) -> None:
-        """Return when the start is durable, or raise why it was refused."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if turn is not None:
-            # Kept until the start is durable, also when nobody waits for it any more.
-            turn.kept = True
-
-        def told(error: Exception | None) -> None:
-            if turn is not None:
-                turn.give()
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
-
-        not_ours = self._only is not None and live.id not in self._only
-        self._runner.begin(live, record, start, told, waits=not_ours or len(self._runner.live) >= self._room)
-        await done
+        execution_id, found = await self._starter.start(workflow, request)
+        return Execution(self, execution_id, resumed=found)
 
     # --- asking ---
 
@@ -396,23 +322,13 @@ class Engine:
     async def _at_rest(self, execution_id: str) -> Rest:
         """How it stands once it has ended or waits for a person."""
         self._check_usable()
-        future: asyncio.Future[Rest] = asyncio.get_running_loop().create_future()
-        self._ends.setdefault(execution_id, []).append(future)
-        try:
+        with self._listeners.waiting(execution_id) as end:
             live = self._runner.live.get(execution_id)
             if live is None or live.state.status not in MOVING:
                 rest = await self._look(execution_id, lambda state: None if state.status in MOVING else Rest(state))
                 if rest is not None:
                     return rest
-            return await future
-        finally:
-            if future.done() and not future.cancelled():
-                future.exception()  # Seen, also when something else was raised meanwhile.
-            waiting = self._ends.get(execution_id, [])
-            if future in waiting:
-                waiting.remove(future)
-            if not waiting:
-                self._ends.pop(execution_id, None)
+            return await end
 
     async def watch(self, execution_id: str) -> AsyncIterator[Record]:
         """Every record from now on, as it becomes durable, until the execution is at rest.
@@ -420,9 +336,7 @@ class Engine:
         One that has not been started yet is waited for; one that has ended gives nothing.
         """
         self._check_usable()
-        queue: asyncio.Queue[Record | Exception | None] = asyncio.Queue()
-        self._watchers.setdefault(execution_id, []).append(queue)
-        try:
+        with self._listeners.watching(execution_id) as queue:
             if execution_id not in self._runner.live:
                 stored = await self._store_open.find(execution_id)
                 if stored is not None and stored.standing.ended_at_ms is not None and queue.empty():
@@ -431,11 +345,6 @@ class Engine:
                 if isinstance(record, Exception):
                     raise record
                 yield record
-        finally:
-            queues = self._watchers[execution_id]
-            queues.remove(queue)
-            if not queues:
-                del self._watchers[execution_id]
 
     # --- acting ---
 
@@ -488,20 +397,12 @@ class Engine:
     def _on_end(self, live: Live) -> None:
         if live.state.ended:
             self._children.ended(live)
-        if live.id in self._ends:
-            rest = Rest(live.state)
-            for future in self._ends.pop(live.id):
-                if not future.done():
-                    future.set_result(rest)
-        for queue in self._watchers.get(live.id, ()):
-            queue.put_nowait(None)
+        self._listeners.tell_rest(live)
         self._intake.room_made()
 
     def _on_record(self, live: Live, record: Record) -> None:
-        for queue in self._watchers.get(live.id, ()):
-            queue.put_nowait(record)
-        awaited = live.id in self._ends or live.id in self._watchers
-        if awaited and live.state.status == "suspended" and not live.queued:
+        listened = self._listeners.tell_record(live, record)
+        if listened and live.state.status == "suspended" and not live.queued:
             self._on_end(live)
 
     def _on_lost(self, execution_id: str, error: Exception) -> None:
@@ -510,25 +411,18 @@ class Engine:
             told: Exception = error
         else:
             told = MakegoodError(f"execution {execution_id!r} stops as its journal stands, through a bug: {error!r}")
-        self._tell(execution_id, told)
+        self._listeners.tell_lost(execution_id, told)
         self._intake.room_made()
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
         self._runner.stopping = True
         self._intake.halt()
-        self._tell_all(error)
+        self._listeners.tell_all_lost(error)
 
-    def _tell_all(self, error: Exception) -> None:
-        for execution_id in {*self._ends, *self._watchers}:
-            self._tell(execution_id, error)
-
-    def _tell(self, execution_id: str, error: Exception) -> None:
-        for future in self._ends.get(execution_id, ()):
-            if not future.done():
-                future.set_exception(error)
-        for queue in self._watchers.get(execution_id, ()):
-            queue.put_nowait(error)
+    def _room(self) -> int:
+        """How many more executions may be taken in."""
+        return self._live_max - len(self._runner.live)
 
     def _check_usable(self) -> None:
         if self._store is None:
@@ -583,10 +477,3 @@ class Engine:
     async def _run(self, workflow: Definition | str, input: Any = None, **options: Any) -> Any:  # noqa: A002
         execution = await self.start(workflow, input, **options)
         return await execution.result()
-
-
-def new_id() -> str:
-    """A new execution id: an UUID of version 7, so that ids sort by time."""
-    from uuid_utils import uuid7  # noqa: PLC0415 - not needed where ids are given
-
-    return str(uuid7())

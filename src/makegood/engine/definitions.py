@@ -105,7 +105,7 @@ def schema_check(schema: Any, what: str) -> Callable[[Any], None]:
     """A check of values against a JSON Schema; one that takes everything for None."""
     if schema is None:
         return lambda _value: None
-    import jsonschema_rs
+    import jsonschema_rs  # noqa: PLC0415 - not needed without a schema
 
     validator = jsonschema_rs.validator_for(schema)
 

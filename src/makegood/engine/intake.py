@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 from makegood.core import inputs
 from makegood.core.evolve import fold
@@ -16,11 +16,11 @@ from makegood.engine.committer import closed
 from makegood.engine.definitions import Definitions, Registered, schema_check
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
+from makegood.engine.requests import request_of
 from makegood.engine.runner import Runner
 from makegood.engine.suspects import Suspects
-from makegood.engine.starts import plain_json
-from makegood.errors import Fenced, InputError, NotFound, Refused, StorageError
-from makegood.model import LIMITS, SignalStep
+from makegood.errors import Fenced, NotFound, Refused, StorageError
+from makegood.model import SignalStep
 from makegood.ports import Clock, InboxRow, Invoker, Journal, Leases, Stored
 
 CLAIM_MAX = 500
@@ -230,7 +230,7 @@ class Intake:
 
     def _leave(self, stored: Stored, why: str) -> None:
         """Released and parked, never failed: a process that offers the service goes on with it."""
-        self._runner.park_unloaded(stored, self._clock.now_ms() + LEFT_FOR_MS)
+        self._runner.parking.park_unloaded(stored, self._clock.now_ms() + LEFT_FOR_MS)
         if stored.execution_id not in self._unserved:
             self._unserved.add(stored.execution_id)
             log.warning(names.EXECUTION_UNSERVED, execution=stored.execution_id, why=why)
@@ -264,7 +264,7 @@ class Intake:
 
     async def _bring(self, execution_id: str) -> Live | None:
         """Take it in; None when somebody else does, or did while we looked."""
-        moving = self._loading.get(execution_id) or self._runner.parking.get(execution_id)
+        moving = self._loading.get(execution_id) or self._runner.parking.under_way.get(execution_id)
         if moving is not None:
             await asyncio.wait([moving])
             return None
@@ -274,7 +274,8 @@ class Intake:
         stored = await self._store.find(execution_id)
         if stored is None:
             raise NotFound(f"there is no execution {execution_id!r}")
-        elsewhere = any(execution_id in each for each in (self._runner.live, self._loading, self._runner.parking))
+        here = (self._runner.live, self._loading, self._runner.parking.under_way)
+        elsewhere = any(execution_id in each for each in here)
         if stored.standing.parked or elsewhere:
             return None
         # It has ended; or nobody has it although it is ours, since it was not understood, or went wrong: once more.
@@ -352,50 +353,3 @@ def _check_payload(live: Live, news: inputs.Signal) -> None:
     steps = (node.step for node in live.program.nodes)
     schema = next((step.schema for step in steps if isinstance(step, SignalStep) and step.signal == news.name), None)
     schema_check(schema, f"the payload of signal {news.name!r}")(news.payload)
-
-
-def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
-    """A request as an input to the core.
-
-    Raises:
-        NotFound: There is no such request.
-        InputError: Its arguments do not fit.
-    """
-    if not isinstance(body, dict):
-        raise InputError(f"the arguments of {kind!r} are no object")
-    by, note = str(body.get("by", "")), str(body.get("note", ""))
-    match kind:
-        case "cancel":
-            return inputs.Cancel(by, note)
-        case "suspend":
-            return inputs.Suspend(by, note)
-        case "resume":
-            return inputs.Resume(by, note)
-        case "retry":
-            return inputs.Retry(by, note)
-        case "compensate":
-            return inputs.Compensate(by, note)
-        case "resolve":
-            output = plain_json(body.get("output"), LIMITS, "the output")
-            return inputs.Resolve(_text(kind, body, "step"), note, by, _outcome(body.get("as")), output)
-        case "signal":
-            return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
-        case _:
-            raise NotFound(f"there is no request {kind!r}")
-
-
-def _text(kind: str, body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str):
-        raise InputError(f"{kind!r} needs {name!r}, a string")
-    return value
-
-
-def _outcome(told: Any) -> Literal["succeeded", "failed"] | None:
-    if told is None:
-        return None
-    if told == "succeeded":
-        return "succeeded"
-    if told == "failed":
-        return "failed"
-    raise InputError(f"a step is resolved as 'succeeded' or 'failed', not as {told!r}")

@@ -11,7 +11,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from makegood.core import inputs
 from makegood.core.continuing import extend
@@ -30,20 +29,15 @@ from makegood.core.outstanding import (
     outstanding,
     ripen,
 )
-from makegood.core.state import Key, State
-from makegood.core.undoing import idempotency_key, undo_body
+from makegood.core.state import Key
 from makegood.engine.alarm import Alarm
 from makegood.engine.committer import Committer
+from makegood.engine.invocations import invocation_of, service_of
 from makegood.engine.live import Live, signature_of, standing_of
 from makegood.engine.log import log, names
+from makegood.engine.parking import Parking
 from makegood.errors import MakegoodError
-from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Standing, Start, Stored
-
-PARK_AFTER_MS = 2_000
-"""A wait that is shorter is spent in memory."""
-
-CHILD_LOOK_MS = 30_000
-"""How often a parked execution looks after its children."""
+from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Start
 
 Told = Callable[[Exception | None], None]
 Watcher = Callable[[Live, Record], None]
@@ -61,7 +55,8 @@ class Runner:
 
     Attributes:
         live: What is in memory, by id.
-        parking: What is leaving it: done when that is durable. Nobody may take it in before.
+        parking: How it leaves memory to wait.
+        stopping: Nothing is sent any more.
     """
 
     def __init__(  # noqa: PLR0913 - everything around it, by name
@@ -82,7 +77,6 @@ class Runner:
         self._clock = clock
         self._settings = settings
         self._on_end = on_end
-        self._on_park = on_park
         self._on_record = on_record
         self._on_lost = on_lost
         self._on_attend = on_attend
@@ -90,7 +84,7 @@ class Runner:
         self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self.live: dict[str, Live] = {}
-        self.parking: dict[str, asyncio.Future[None]] = {}
+        self.parking = Parking(committer, clock, forget=self._forget, on_park=on_park)
         self.stopping = False
         invoker.on_free = self._freed
 
@@ -107,17 +101,10 @@ class Runner:
             waits: There is no room for it: it is stored as due, for whoever has room.
         """
         if waits:
-            standing = replace(execution.standing, parked=True, wake_at_ms=record.at_ms)
-            append = Append(execution_id=execution.id, position=0, record=record, start=start, standing=standing)
-            self._committer.append(append, lambda error: self._left_waiting(record.at_ms, error, told))
+            self.parking.park_new(execution, record, start, told)
             return
         self.live[execution.id] = execution
         self._advance(execution, record, self._settings_moment(record), start=start, told=told)
-
-    def _left_waiting(self, wake_ms: int, error: Exception | None, told: Told) -> None:
-        if error is None:
-            self._on_park(wake_ms)
-        told(error)
 
     def resume(self, execution: Live, quarantine: str | None = None) -> None:
         """Take in an execution that was loaded: what was open is lost, then everything outstanding.
@@ -197,7 +184,7 @@ class Runner:
         key, undo = command.key, command.undo
         if (key, undo) in execution.asked or self.stopping:
             return record
-        service = self._service(execution.state, key, undo)
+        service = service_of(execution.state, key, undo)
         match self._invoker.reserve(service):
             case Slot.GRANTED:
                 return self._granted(execution, command, service, record, moment)
@@ -220,13 +207,6 @@ class Runner:
         if (key, undo) not in execution.state.open:
             self._invoker.release(service)
         return longer
-
-    def _service(self, state: State, key: Key, undo: bool) -> str:
-        node = state.node(key)
-        if undo:
-            assert node.undo is not None
-            return node.undo.service
-        return node.call.service
 
     def _append(
         self, execution: Live, record: Record | None, start: Start | None, sends: list[Send | Attend], told: Told | None
@@ -263,8 +243,14 @@ class Runner:
         self._committer.append(append, settled)
 
     def _settled(
-        self, execution: Live, record: Record, sends: list[Send | Attend], told: Told | None,
-        error: Exception | None, *, ended: bool,
+        self,
+        execution: Live,
+        record: Record,
+        sends: list[Send | Attend],
+        told: Told | None,
+        error: Exception | None,
+        *,
+        ended: bool,
     ) -> None:
         """The record is durable, or was refused: then this engine's picture of the execution is void."""
         execution.queued -= 1
@@ -285,12 +271,12 @@ class Runner:
                 self._forget(execution)
                 self._on_end(execution)
             else:
-                self._park_if_idle(execution)
+                self.parking.park_if_idle(execution)
 
     def _drop(self, execution: Live, sends: list[Send | Attend]) -> None:
         for send in sends:
             if isinstance(send, Send):
-                self._invoker.release(self._service(execution.state, send.key, send.undo))
+                self._invoker.release(service_of(execution.state, send.key, send.undo))
         self._forget(execution)
 
     def _forget(self, execution: Live) -> None:
@@ -308,7 +294,7 @@ class Runner:
     def rest(self, execution: Live) -> None:
         """It was only looked at: one that has ended, or that just waits, need not stay in memory."""
         if not execution.state.ended:
-            self._park_if_idle(execution)
+            self.parking.park_if_idle(execution)
         elif not execution.queued and not execution.leaving:
             self._forget(execution)
 
@@ -324,37 +310,16 @@ class Runner:
         given_up = track.open_until is None or track.attempts != send.attempt
         if given_up or self.stopping or execution.leaving:
             # While the record was being written: it is sent again, or not wanted any more.
-            self._invoker.release(self._service(execution.state, send.key, send.undo))
+            self._invoker.release(service_of(execution.state, send.key, send.undo))
             return
-        invocation = self._invocation(execution, send)
+        invocation = invocation_of(execution.id, execution.state, send)
         self._calls.add(asyncio.get_running_loop().create_task(self._call(execution, send, invocation)))
         execution.sending += 1
 
     def attended(self, execution: Live) -> None:
         """What an execution wanted of a child is done."""
         execution.sending -= 1
-        self._park_if_idle(execution)
-
-    def _invocation(self, execution: Live, send: Send) -> Invocation:
-        state = execution.state
-        instance = state.instances[send.key]
-        node = state.node(send.key)
-        target = node.undo if send.undo else node.call
-        deadline_ms = instance.track(send.undo).open_until
-        assert target is not None
-        assert deadline_ms is not None
-        return Invocation(
-            execution_id=execution.id,
-            workflow=state.workflow,
-            step=state.name(send.key),
-            service=target.service,
-            method=target.method,
-            body=undo_body(state, instance) if send.undo else instance.input,
-            key=idempotency_key(state, send.key, undo=send.undo),
-            attempt=send.attempt,
-            deadline_ms=deadline_ms,
-            undo=send.undo,
-        )
+        self.parking.park_if_idle(execution)
 
     async def _call(self, execution: Live, send: Send, invocation: Invocation) -> None:
         try:
@@ -376,7 +341,7 @@ class Runner:
                 log.error(names.JUDGEMENT_FAILED, execution=execution.id, error=repr(error))
             elif not execution.leaving:
                 self._lose(execution, error)
-        self._park_if_idle(execution)
+        self.parking.park_if_idle(execution)
 
     def _freed(self, service: str) -> None:
         """A place at a service is free: it is held for whoever has waited longest, before anybody new gets it."""
@@ -428,45 +393,6 @@ class Runner:
             ripen(execution.state, self._clock.now_ms())
             self._tell_live(execution, inputs.TimeReached())
 
-    def _park_if_idle(self, execution: Live) -> None:
-        """Nothing but time or a request from outside moves it for a while: give its memory back."""
-        state = execution.state
-        if execution.queued or execution.sending or execution.asked or execution.leaving:
-            return
-        if state.open or state.ended or (state.status != "suspended" and (state.ready or state.more)):
-            return
-        wake_ms = next_moment_ms(state)
-        if wake_ms is not None and wake_ms - self._clock.now_ms() < PARK_AFTER_MS:
-            return
-        if state.attending and state.status != "suspended":
-            # Told of a child's end at once as a rule; this is for the end that was told to nobody.
-            look_ms = self._clock.now_ms() + CHILD_LOOK_MS
-            wake_ms = look_ms if wake_ms is None else min(wake_ms, look_ms)
-        self.park(execution, wake_ms)
-
-    def park(self, execution: Live, wake_ms: int | None) -> None:
-        """Leave an execution to whoever claims it when it is due."""
-        self._forget(execution)
-        self._leave(execution.id, execution.position, execution.standing, wake_ms)
-
-    def park_unloaded(self, stored: Stored, wake_ms: int) -> None:
-        """Give back an execution that was claimed and cannot be advanced here."""
-        self._leave(stored.execution_id, stored.positions, stored.standing, wake_ms)
-
-    def _leave(self, execution_id: str, position: int, standing: Standing, wake_ms: int | None) -> None:
-        parking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.parking[execution_id] = parking
-
-        def settled(error: Exception | None) -> None:
-            del self.parking[execution_id]
-            parking.set_result(None)
-            if error is None:
-                self._on_park(wake_ms)
-
-        parked = replace(standing, parked=True, wake_at_ms=wake_ms)
-        append = Append(execution_id=execution_id, position=position, record=None, standing=parked)
-        self._committer.append(append, settled)
-
     # --- stopping ---
 
     async def stop(self, drain_s: float) -> None:
@@ -485,5 +411,5 @@ class Runner:
         if self._committer.broken is None:
             await self._committer.flush()
             for execution in list(self.live.values()):
-                self.park(execution, self._clock.now_ms())
+                self.parking.park(execution, self._clock.now_ms())
             await self._committer.flush()

@@ -40,7 +40,7 @@ class Suspects:
         if stored.crashes >= SUSPECT_FROM:
             if self._on_trial not in {None, stored.execution_id} and self._on_trial in self._runner.live:
                 raise Refused(
-                    f"execution {stored.execution_id!r} was being advanced when an engine died, {stored.crashes} times; "
+                    f"execution {stored.execution_id!r} was being advanced when engines died, {stored.crashes} times; "
                     f"it waits until {self._on_trial!r} has been tried",
                     code="suspect",
                 )

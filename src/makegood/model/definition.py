@@ -212,11 +212,11 @@ class Definition:
     description: str = ""
     steps: tuple[Step, ...]
     output: Mapped | None = None
-    error_handling: ErrorHandling = ErrorHandling()
+    error_handling: ErrorHandling = field(default_factory=ErrorHandling)
     on_compensation_failure: OnCompensationFailure = "continue"
     compensation_order: CompensationOrder = "reverse"
     timeout_ms: int | None = None
-    defaults: Defaults = Defaults()
+    defaults: Defaults = field(default_factory=Defaults)
     input_schema: Any = None
     business_key: str | None = None
     search: tuple[tuple[str, str], ...] = ()

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import apsw
 import msgspec
@@ -23,6 +23,7 @@ from makegood.services import Registry, ServiceConfig
 _encode = msgspec.json.encode
 PRAGMAS = ("journal_mode=wal", "synchronous=full", "wal_autocheckpoint=4000", "cache_size=-65536")
 TABLE = "create table j(execution integer, position integer, body text, primary key(execution, position)) without rowid"
+ROWS = "create table e(id text primary key, workflow text, status text, started integer, ended integer)"
 
 Row = tuple[int, int, str]
 
@@ -39,7 +40,7 @@ class Bare:
         self._loop = asyncio.get_running_loop()
         self._ids = count()
 
-    async def __aenter__(self) -> Bare:
+    async def __aenter__(self) -> Self:
         self._thread.start()
         self._task = asyncio.ensure_future(self._run())
         return self
@@ -92,6 +93,8 @@ def open_bare(path: str) -> apsw.Connection:
     for pragma in PRAGMAS:
         connection.execute(f"pragma {pragma}")
     connection.execute(TABLE)
+    connection.execute(ROWS)
+    connection.execute("create index e_started on e(started, id)")
     return connection
 
 
@@ -113,7 +116,7 @@ async def no_journal(workflows: int) -> Taken:
 
 
 def commits_alone_s(path: str, commits: int, times: int) -> list[float]:
-    """Seconds that so many single commits take, one after another."""
+    """Seconds that the commits of one workflow take, one after another: its records, and its row's start and end."""
     connection = open_bare(path)
     text = _encode(ANSWER).decode()
     found = []
@@ -122,6 +125,12 @@ def commits_alone_s(path: str, commits: int, times: int) -> list[float]:
         for position in range(commits):
             connection.execute("begin immediate")
             connection.execute("insert into j values(?, ?, ?)", (number, position, text))
+            if position == 0:
+                connection.execute("insert into e values(?, 'bench', 'running', ?, null)", (f"{number:036d}", number))
+            elif position == commits - 1:
+                connection.execute(
+                    "update e set status = 'completed', ended = ? where id = ?", (number, f"{number:036d}")
+                )
             connection.execute("commit")
         found.append(time.perf_counter() - begun)
     connection.close()

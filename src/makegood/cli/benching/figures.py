@@ -99,7 +99,7 @@ def _process_ms(code: str | None) -> float:
     times = []
     for _ in range(5):
         begun = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - this interpreter
         times.append((time.perf_counter() - begun) * 1000)
     return median(times)
 
@@ -108,7 +108,9 @@ def _process_ms(code: str | None) -> float:
 def http_service() -> Iterator[str]:
     """A service in a process of its own; where it is."""
     command = [sys.executable, "-m", "makegood.cli.benching.server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(  # noqa: S603 - this interpreter
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         port = process.stdout.readline().strip()
@@ -119,7 +121,10 @@ def http_service() -> Iterator[str]:
 
 
 GOALS: tuple[tuple[str, str, Callable[[Figures], float], Callable[[float], bool]], ...] = (
-    ("in-process steps on SQLite, steps/s", ">= 8000", lambda f: f.spread("engine on SQLite, steps/s")[1], lambda v: v >= 8000),
+    (
+        "in-process steps on SQLite, steps/s", ">= 8000",
+        lambda f: f.spread("engine on SQLite, steps/s")[1], lambda v: v >= 8000,
+    ),
     (
         "the same, share of the bare group commit", ">= 0.25",
         lambda f: f.ratio("engine on SQLite, steps/s", "bare group commit, steps/s"), lambda v: v >= 0.25,
@@ -130,7 +135,8 @@ GOALS: tuple[tuple[str, str, Callable[[Figures], float], Callable[[float], bool]
     ),
     (
         "one workflow alone, times its commits", "<= 2",
-        lambda f: f.ratio("one workflow alone, p50 ms", f"{COMMITS} commits one after another, p50 ms"), lambda v: v <= 2,
+        lambda f: f.ratio("one workflow alone, p50 ms", f"{COMMITS} commits one after another, p50 ms"),
+        lambda v: v <= 2,
     ),
     ("import makegood, ms", "<= 150", lambda f: f.spread("import makegood, ms")[1], lambda v: v <= 150),
     ("makegood --help, ms", "<= 250", lambda f: f.spread("makegood --help, ms")[1], lambda v: v <= 250),
