@@ -20,7 +20,7 @@ async def begun(store: MemoryStore, *ids: str) -> Counting:
     await until(lambda: len(service.calls) == len(ids))
     engine._intake.halt()
     engine._runner.stopping = True
-    for task in [*engine._runner._calls, engine._committer._task]:
+    for task in [*engine._runner._calls.under_way, engine._committer._task]:
         assert task is not None
         task.cancel()
     return service

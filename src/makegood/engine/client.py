@@ -1,37 +1,28 @@
 """The engine as an application holds it: start executions, hear of their ends, act on them.
 
 Everything here is thin: the core judges, the runner drives, the store keeps. Strangers keep out: what
-needs more than a few lines is a class of its own, and this is where they are told of each other.
+needs more than a few lines is a class of its own, and has its place in `assembly`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from makegood.core.effects import effects
 from makegood.core.events import Record
-from makegood.core.evolve import fold
 from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
 from makegood.core.judgement import Settings
 from makegood.core.state import State
 from makegood.core.view import describe
-from makegood.engine.children import Children
-from makegood.engine.committer import Committer, closed
-from makegood.engine.definitions import Definitions
+from makegood.engine.assembly import Assembly
+from makegood.engine.committer import closed
 from makegood.engine.handle import Execution, Rest, ended_otherwise
-from makegood.engine.intake import Intake, Store
-from makegood.engine.listening import Listeners
-from makegood.engine.live import Live
-from makegood.engine.runner import Runner
-from makegood.engine.starting import Starter
+from makegood.engine.intake import Store
 from makegood.engine.starts import StartRequest, checked_key, plain_json
-from makegood.errors import MakegoodError, NotFound, StorageError
+from makegood.errors import NotFound, StorageError
 from makegood.model import Definition
 from makegood.ports import Clock, Query, Stored, StoredDefinition
 from makegood.services import Registry
@@ -88,10 +79,8 @@ class Engine:
         self._drain_s = drain_seconds
         self._registry = registry or Registry()
         self._clock = clock or WallClock()
-        self._listeners = Listeners()
-        self._store: Store | None = None
+        self._parts: Assembly | None = None
         self._opened = False
-        self._broken: Exception | None = None
         self._door: Any = None
 
     # --- opening and closing ---
@@ -102,43 +91,20 @@ class Engine:
             raise StorageError("this engine was opened before; make another one")
         store = self._open_store()
         self._opened = True
-        self._store = store
-        self._definitions = Definitions(store, self._clock.now_ms)
-        self._committer = Committer(store, self._on_broken)
-        self._runner = Runner(
-            self._committer,
-            self._registry,
-            self._clock,
-            self._settings,
-            # What comes to be further down is looked up when it is called.
-            on_end=self._on_end,
-            on_park=lambda at_ms: self._intake.parked(at_ms),  # noqa: PLW0108
-            on_record=self._on_record,
-            on_lost=self._on_lost,
-            on_attend=lambda live, command: self._children.attend(live, command),  # noqa: PLW0108
-        )
-        self._intake = Intake(
+        parts = self._parts = Assembly(
             store,
-            self._runner,
-            self._definitions,
             self._registry,
             self._clock,
-            only=self._only,
-            room=self._room,
-            on_fenced=self._committer.fail,
-        )
-        self._starter = Starter(
-            self._runner,
-            self._definitions,
-            self._registry,
             self._settings,
             only=self._only,
-            room=self._room,
-            opened=lambda: self._store_open,
-            check_usable=self._check_usable,
+            live_max=self._live_max,
+            drain_s=self._drain_s,
         )
-        self._children = Children(store, self._runner, self._intake, self._definitions, self._settings)
-        self._committer.start()
+        self._committer = parts.committer
+        self._runner = parts.runner
+        self._intake = parts.intake
+        self._starter = parts.starter
+        self._listeners = parts.listeners
         return self
 
     def _open_store(self) -> Store:
@@ -146,23 +112,8 @@ class Engine:
 
     async def aclose(self) -> None:
         """Stop gracefully: nothing new is sent, open calls have `drain_seconds`, the rest is left to be resumed."""
-        store, self._store = self._store, None
-        if store is None:
-            return
-        self._runner.stopping = True
-        async with AsyncExitStack() as stack:
-            # Also when one of them fails or is cancelled, all that come after it happen: from the last to the first.
-            stack.callback(self._listeners.tell_all_lost, closed())
-            stack.push_async_callback(store.aclose)
-            stack.push_async_callback(self._registry.aclose)
-            stack.push_async_callback(self._committer.aclose)
-            stack.push_async_exit(self._drain)
-            stack.push_async_callback(self._children.stop)
-            stack.push_async_callback(self._intake.stop)
-
-    async def _drain(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Whoever is in too much of a hurry to wait for us does not wait for open calls either.
-        await self._runner.stop(self._drain_s if kind is None else 0.0)
+        if self._parts is not None:
+            await self._parts.aclose()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -183,6 +134,7 @@ class Engine:
             DefinitionError: It names a service that is not registered here.
             Conflict: Its explicit version exists with other content.
         """
+        self._check_usable()
         program = (await self._starter.register(definition)).program
         return StoredDefinition(
             name=definition.name, version=program.version, tree=definition.tree, created_at_ms=self._clock.now_ms()
@@ -265,28 +217,9 @@ class Engine:
         return await self._look(execution_id, lambda state: state)
 
     async def _look(self, execution_id: str, look: Callable[[State], T]) -> T:
-        """What there is to see of an execution, at a moment at which all of it is durable (rule 35)."""
-        store = self._store_open
-        live = self._runner.live.get(execution_id)
-        if live is None:
-            stored = await store.find(execution_id)
-            if stored is None:
-                raise NotFound(f"there is no execution {execution_id!r}")
-            registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-            return look(fold(registered.program, await store.load(execution_id)))
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        def told(error: Exception | None) -> None:
-            # Here and now: when the asker wakes, the next record may be on its way.
-            if done.done():
-                return
-            try:
-                done.set_result(look(live.state)) if error is None else done.set_exception(error)
-            except Exception as wrong:  # noqa: BLE001 - it belongs to the asker
-                done.set_exception(wrong)
-
-        self._runner.when_durable(live, told)
-        return await done
+        if self._parts is None:
+            raise closed()
+        return await self._parts.onlooker.look(execution_id, look)
 
     async def list(self, query: Query | None = None) -> Sequence[Stored]:
         """Executions, newest first."""
@@ -392,72 +325,28 @@ class Engine:
         self._intake.start()
         await self._intake.request(execution_id, news)
 
-    # --- what the runner tells ---
-
-    def _on_end(self, live: Live) -> None:
-        if live.state.ended:
-            self._children.ended(live)
-        self._listeners.tell_rest(live)
-        self._intake.room_made()
-
-    def _on_record(self, live: Live, record: Record) -> None:
-        listened = self._listeners.tell_record(live, record)
-        if listened and live.state.status == "suspended" and not live.queued:
-            self._on_end(live)
-
-    def _on_lost(self, execution_id: str, error: Exception) -> None:
-        """One execution cannot go on here: whoever waits for it must not wait for ever."""
-        if isinstance(error, MakegoodError):
-            told: Exception = error
-        else:
-            told = MakegoodError(f"execution {execution_id!r} stops as its journal stands, through a bug: {error!r}")
-        self._listeners.tell_lost(execution_id, told)
-        self._intake.room_made()
-
-    def _on_broken(self, error: Exception) -> None:
-        self._broken = error
-        self._runner.stopping = True
-        self._intake.halt()
-        self._listeners.tell_all_lost(error)
-
-    def _room(self) -> int:
-        """How many more executions may be taken in."""
-        return self._live_max - len(self._runner.live)
-
     def _check_usable(self) -> None:
-        if self._store is None:
+        if self._parts is None:
             raise closed()
-        if self._broken is not None:
-            raise self._broken
+        self._parts.check_usable()
 
     @property
     def _store_open(self) -> Store:
-        if self._store is None:
+        if self._parts is None:
             raise closed()
-        return self._store
+        return self._parts.store()
 
     # --- the sync door, for scripts ---
 
     def __enter__(self) -> Self:
         from makegood.engine.door import Door  # noqa: PLC0415 - for scripts alone
 
-        self._door = Door()
-        try:
-            self._door.run(self.open())
-        except BaseException:
-            self._door.close()
-            self._door = None
-            raise
+        self._door = Door.behind(self.open())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._door.run(self.aclose())
-        finally:
-            door, self._door = self._door, None
-            door.close()
+    def __exit__(self, *_: object) -> None:
+        door, self._door = self._door, None
+        door.close_after(self.aclose())
 
     @property
     def _entered(self) -> Any:

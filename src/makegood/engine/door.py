@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -18,6 +18,17 @@ class Door:
         self._thread = threading.Thread(target=self._loop.run_forever, name="makegood-loop", daemon=True)
         self._thread.start()
 
+    @classmethod
+    def behind(cls, opening: Coroutine[Any, Any, Any]) -> Self:
+        """A door to what is opened by this; no door when it cannot be."""
+        door = cls()
+        try:
+            door.run(opening)
+        except BaseException:
+            door.close()
+            raise
+        return door
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end and return the result; an interrupt cancels the work first."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -27,6 +38,13 @@ class Door:
             # An interrupt; when the work itself failed there is nothing left to cancel.
             future.cancel()
             raise
+
+    def close_after(self, closing: Coroutine[Any, Any, Any]) -> None:
+        """Close what is behind the door, then the door, whatever becomes of the first."""
+        try:
+            self.run(closing)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Stop the loop and its thread, and what still runs there."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from makegood.core import inputs
@@ -29,17 +28,16 @@ from makegood.core.outstanding import (
     outstanding,
     ripen,
 )
-from makegood.core.state import Key
 from makegood.engine.alarm import Alarm
-from makegood.engine.committer import Committer
-from makegood.engine.invocations import invocation_of, service_of
+from makegood.engine.calling import Calls, service_of
+from makegood.engine.committer import Committer, Settled
 from makegood.engine.live import Live, signature_of, standing_of
 from makegood.engine.log import log, names
 from makegood.engine.parking import Parking
+from makegood.engine.places import Places
 from makegood.errors import MakegoodError
-from makegood.ports import Append, Clock, Invocation, Invoker, Slot, Start
+from makegood.ports import Append, Clock, Invoker, Slot, Start
 
-Told = Callable[[Exception | None], None]
 Watcher = Callable[[Live, Record], None]
 
 
@@ -81,12 +79,11 @@ class Runner:
         self._on_lost = on_lost
         self._on_attend = on_attend
         self._alarm = Alarm(clock, self._ring)
-        self._waiting: dict[str, deque[tuple[Live, Key, bool]]] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = Calls(invoker, self._tell_live)
+        self._places = Places(invoker, stopping=lambda: self.stopping, on_place=self._ask_again, on_gone=self.rest)
         self.live: dict[str, Live] = {}
         self.parking = Parking(committer, clock, forget=self._forget, on_park=on_park)
         self.stopping = False
-        invoker.on_free = self._freed
 
     # --- entering and leaving ---
 
@@ -94,7 +91,7 @@ class Runner:
         """Now, and some chance."""
         return Moment(self._clock.now_ms(), random.getrandbits(64))
 
-    def begin(self, execution: Live, record: Record, start: Start, told: Told, *, waits: bool = False) -> None:
+    def begin(self, execution: Live, record: Record, start: Start, told: Settled, *, waits: bool = False) -> None:
         """Take in a new execution whose first record has been decided.
 
         Args:
@@ -122,7 +119,7 @@ class Runner:
         execution.state.touched.clear()
         self._advance(execution, record, moment, commands=outstanding(execution.state))
 
-    def tell(self, execution: Live, news: inputs.Input, told: Told | None = None) -> None:
+    def tell(self, execution: Live, news: inputs.Input, told: Settled | None = None) -> None:
         """Put news before the core. `told` is called when what followed is durable.
 
         Raises:
@@ -138,7 +135,7 @@ class Runner:
             raise
         self._advance(execution, record, moment, told=told)
 
-    def when_durable(self, execution: Live, told: Told) -> None:
+    def when_durable(self, execution: Live, told: Settled) -> None:
         """Call back when everything decided so far is durable."""
         if execution.queued:
             execution.on_durable.append(told)
@@ -157,7 +154,7 @@ class Runner:
         moment: Moment,
         *,
         start: Start | None = None,
-        told: Told | None = None,
+        told: Settled | None = None,
         commands: Sequence[Command] | None = None,
     ) -> None:
         """Find places for what wants to be sent, append, and arrange what follows."""
@@ -189,8 +186,7 @@ class Runner:
             case Slot.GRANTED:
                 return self._granted(execution, command, service, record, moment)
             case Slot.BUSY:
-                execution.asked[(key, undo)] = None
-                self._waiting.setdefault(service, deque()).append((execution, key, undo))
+                self._places.wait(service, execution, command)
                 return record
             case Slot.MISSING:
                 message = f"there is no service {service!r} here"
@@ -209,7 +205,12 @@ class Runner:
         return longer
 
     def _append(
-        self, execution: Live, record: Record | None, start: Start | None, sends: list[Send | Attend], told: Told | None
+        self,
+        execution: Live,
+        record: Record | None,
+        start: Start | None,
+        sends: list[Send | Attend],
+        told: Settled | None,
     ) -> None:
         if record is None:
             for send in sends:
@@ -247,7 +248,7 @@ class Runner:
         execution: Live,
         record: Record,
         sends: list[Send | Attend],
-        told: Told | None,
+        told: Settled | None,
         error: Exception | None,
         *,
         ended: bool,
@@ -312,23 +313,12 @@ class Runner:
             # While the record was being written: it is sent again, or not wanted any more.
             self._invoker.release(service_of(execution.state, send.key, send.undo))
             return
-        invocation = invocation_of(execution.id, execution.state, send)
-        self._calls.add(asyncio.get_running_loop().create_task(self._call(execution, send, invocation)))
-        execution.sending += 1
+        self._calls.send(execution, send)
 
     def attended(self, execution: Live) -> None:
         """What an execution wanted of a child is done."""
         execution.sending -= 1
         self.parking.park_if_idle(execution)
-
-    async def _call(self, execution: Live, send: Send, invocation: Invocation) -> None:
-        try:
-            reply = await self._invoker.invoke(invocation)
-        finally:
-            self._calls.discard(asyncio.current_task())
-        execution.sending -= 1
-        strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(invocation.service)
-        self._tell_live(execution, inputs.Replied(send.key, send.undo, send.attempt, reply, strict))
 
     def _tell_live(self, execution: Live, news: inputs.Input) -> None:
         """News that nobody waits for, for an execution that may have left meanwhile."""
@@ -343,24 +333,8 @@ class Runner:
                 self._lose(execution, error)
         self.parking.park_if_idle(execution)
 
-    def _freed(self, service: str) -> None:
-        """A place at a service is free: it is held for whoever has waited longest, before anybody new gets it."""
-        queue = self._waiting.get(service)
-        loop = asyncio.get_running_loop()
-        while queue and not self.stopping:
-            execution, key, undo = queue[0]
-            if execution.leaving or (key, undo) not in execution.state.ready:
-                queue.popleft()
-                execution.asked.pop((key, undo), None)
-                loop.call_soon(self.rest, execution)
-                continue
-            slot = self._invoker.reserve(service)
-            if slot is not Slot.BUSY:
-                queue.popleft()
-                loop.call_soon(self._ask_again, execution, Dispatch(key, undo), service, slot)
-            return
-
     def _ask_again(self, execution: Live, command: Dispatch, service: str, slot: Slot) -> None:
+        """The place that a call or undo waited for is held for it, or there is no such service any more."""
         execution.asked.pop((command.key, command.undo), None)
         if execution.leaving or self.stopping or (command.key, command.undo) not in execution.state.ready:
             if slot is Slot.GRANTED:
@@ -399,14 +373,8 @@ class Runner:
         """Send nothing new, give open calls some time, leave the rest to be driven again."""
         self.stopping = True
         try:
-            if self._calls and drain_s > 0:
-                await asyncio.wait(list(self._calls), timeout=drain_s)
+            await self._calls.stop(drain_s)
         finally:
-            open_calls = list(self._calls)
-            for task in open_calls:
-                task.cancel()
-            await asyncio.gather(*open_calls, return_exceptions=True)
-            self._calls.clear()
             self._alarm.close()
         if self._committer.broken is None:
             await self._committer.flush()

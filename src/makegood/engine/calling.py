@@ -1,0 +1,91 @@
+"""Calling services: what one is asked, made from a state, and the calls that are under way.
+
+A call is sent once its attempt is durable, and its reply is told to whoever sent it. Strangers keep
+out: whether something is to be sent, and what a reply leads to, is not decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from makegood.core.inputs import Replied
+from makegood.core.outstanding import Send
+from makegood.core.state import Key, State
+from makegood.core.undoing import idempotency_key, undo_body
+from makegood.engine.live import Live
+from makegood.ports import Invocation, Invoker
+
+
+class Calls:
+    """The calls of this process that have no reply yet.
+
+    Args:
+        on_reply: Called with what came of a call.
+
+    Attributes:
+        under_way: One for each call.
+    """
+
+    def __init__(self, invoker: Invoker, on_reply: Callable[[Live, Replied], None]) -> None:
+        self._invoker = invoker
+        self._on_reply = on_reply
+        self.under_way: set[asyncio.Task[None]] = set()
+
+    def send(self, execution: Live, send: Send) -> None:
+        """Send the request of an attempt that is open, for which a place is held."""
+        invocation = invocation_of(execution.id, execution.state, send)
+        self.under_way.add(asyncio.get_running_loop().create_task(self._call(execution, send, invocation)))
+        execution.sending += 1
+
+    async def _call(self, execution: Live, send: Send, invocation: Invocation) -> None:
+        try:
+            reply = await self._invoker.invoke(invocation)
+        finally:
+            self.under_way.discard(asyncio.current_task())
+        execution.sending -= 1
+        strict = reply.outcome == "rejected" and self._invoker.strict_idempotent(invocation.service)
+        self._on_reply(execution, Replied(send.key, send.undo, send.attempt, reply, strict))
+
+    async def stop(self, drain_s: float) -> None:
+        """Give what is under way some time, then give up on it."""
+        try:
+            if self.under_way and drain_s > 0:
+                await asyncio.wait(list(self.under_way), timeout=drain_s)
+        finally:
+            left = list(self.under_way)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+            self.under_way.clear()
+
+
+def service_of(state: State, key: Key, undo: bool) -> str:
+    """The service that a step calls, or that undoes it."""
+    node = state.node(key)
+    if undo:
+        assert node.undo is not None
+        return node.undo.service
+    return node.call.service
+
+
+def invocation_of(execution_id: str, state: State, send: Send) -> Invocation:
+    """The request of an attempt that is open. The same state gives the same, after a crash as well."""
+    instance = state.instances[send.key]
+    node = state.node(send.key)
+    target = node.undo if send.undo else node.call
+    deadline_ms = instance.track(send.undo).open_until
+    assert target is not None
+    assert deadline_ms is not None
+    return Invocation(
+        execution_id=execution_id,
+        workflow=state.workflow,
+        step=state.name(send.key),
+        service=target.service,
+        method=target.method,
+        body=undo_body(state, instance) if send.undo else instance.input,
+        key=idempotency_key(state, send.key, undo=send.undo),
+        attempt=send.attempt,
+        deadline_ms=deadline_ms,
+        undo=send.undo,
+    )

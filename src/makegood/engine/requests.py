@@ -1,0 +1,61 @@
+"""Requests as other processes leave them in the inbox, read as inputs to the core.
+
+Strangers keep out: words and shapes are checked here, and nothing else. Whether a request is allowed
+is for the core to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from makegood.core import inputs
+from makegood.engine.starts import plain_json
+from makegood.errors import InputError, NotFound
+from makegood.model import LIMITS
+
+
+def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
+    """A request as an input to the core.
+
+    Raises:
+        NotFound: There is no such request.
+        InputError: Its arguments do not fit.
+    """
+    if not isinstance(body, dict):
+        raise InputError(f"the arguments of {kind!r} are no object")
+    by, note = str(body.get("by", "")), str(body.get("note", ""))
+    match kind:
+        case "cancel":
+            return inputs.Cancel(by, note)
+        case "suspend":
+            return inputs.Suspend(by, note)
+        case "resume":
+            return inputs.Resume(by, note)
+        case "retry":
+            return inputs.Retry(by, note)
+        case "compensate":
+            return inputs.Compensate(by, note)
+        case "resolve":
+            output = plain_json(body.get("output"), LIMITS, "the output")
+            return inputs.Resolve(_text(kind, body, "step"), note, by, _outcome(body.get("as")), output)
+        case "signal":
+            return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
+        case _:
+            raise NotFound(f"there is no request {kind!r}")
+
+
+def _text(kind: str, body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise InputError(f"{kind!r} needs {name!r}, a string")
+    return value
+
+
+def _outcome(told: Any) -> Literal["succeeded", "failed"] | None:
+    if told is None:
+        return None
+    if told == "succeeded":
+        return "succeeded"
+    if told == "failed":
+        return "failed"
+    raise InputError(f"a step is resolved as 'succeeded' or 'failed', not as {told!r}")
