@@ -182,6 +182,21 @@ async def _live(life: Life) -> None:
                 await execution.end()
 
 
+async def ended(process: Any) -> None:
+    """Return when a process has ended.
+
+    All in one thread: `start` looks after every child, and the code that a process ended with can be read once only.
+    """
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(process.sentinel, over.set)
+    try:
+        async with asyncio.timeout(60):
+            await over.wait()
+    finally:
+        loop.remove_reader(process.sentinel)
+    process.join()
+
+
 async def play_killed(scenario: Scenario, folder: Path, *, die_after: int = 0, on_read: bool = False) -> Played:
     """Kill the engine, start it again, until the execution has ended.
 
@@ -207,8 +222,7 @@ async def play_killed(scenario: Scenario, folder: Path, *, die_after: int = 0, o
         for _ in range(LIVES_MAX):
             process = processes.Process(target=live, args=(life,))
             process.start()
-            await asyncio.to_thread(process.join, 60)
-            assert process.exitcode is not None, "the engine hangs"
+            await ended(process)
             if process.exitcode != -signal.SIGKILL:
                 break
             services.crashed(time.time_ns() // 1_000_000)
