@@ -220,7 +220,7 @@ async def play_killed(scenario: Scenario, folder: Path, *, die_after: int = 0, o
         urls = {name: server.url(name) for name in named(scenario)}
         life = Life(str(folder / "killed.db"), scenario, urls, die_after)
         for _ in range(LIVES_MAX):
-            process = processes.Process(target=live, args=(life,))
+            process = processes.Process(target=live, args=(life,), daemon=True)
             process.start()
             await ended(process)
             if process.exitcode != -signal.SIGKILL:
