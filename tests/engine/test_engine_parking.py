@@ -282,6 +282,23 @@ async def test_room_is_made_by_what_parks_also_when_nothing_will_ever_wake_it() 
         assert await asyncio.gather(*(each.result() for each in found)) == list(range(5))
 
 
+async def test_room_is_made_by_a_start_that_is_refused() -> None:
+    service = Counting()
+    async with engine_with(service, max_concurrent_executions=1) as engine:
+        await engine.put(one("s.wait"))
+        holder = await engine.start(one("s.wait"), 0, business_key="k")
+        await engine.suspend(holder.id)
+        busy = await engine.start(one("s.wait"), 1)
+        waiting = await engine.start(one("s.wait"), 2)
+        service.gate.set()
+        assert await busy.result() == 1
+        # In the same breath it takes the room that has just been made, and is refused for the key.
+        with pytest.raises(mg.Conflict):
+            await engine.start("one", 3, version=1, business_key="k")
+
+        assert await waiting.result() == 2
+
+
 async def test_a_service_with_one_place_has_one_call_at_a_time_and_serves_everybody_in_turn() -> None:
     service = Counting()
     flow = mg.workflow("w", mg.call("a", "n.wait", input="${input}"), mg.call("b", "n.wait", input="${input}"))

@@ -64,6 +64,7 @@ class Assembly:
             on_record=self._on_record,
             on_lost=self._on_lost,
             on_attend=lambda live, command: self.children.attend(live, command),  # noqa: PLW0108
+            on_room=lambda: self.intake.room_made(),  # noqa: PLW0108
         )
         self.intake = Intake(
             store, runner, self.definitions, registry, clock, only=only, room=self._room, on_fenced=self.committer.fail
@@ -125,7 +126,6 @@ class Assembly:
         if live.state.ended:
             self.children.ended(live)
         self.listeners.tell_rest(live)
-        self.intake.room_made()
 
     def _on_record(self, live: Live, record: Record) -> None:
         listened = self.listeners.tell_record(live, record)
@@ -139,7 +139,6 @@ class Assembly:
         else:
             told = MakegoodError(f"execution {execution_id!r} stops as its journal stands, through a bug: {error!r}")
         self.listeners.tell_lost(execution_id, told)
-        self.intake.room_made()
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error

@@ -108,7 +108,6 @@ class Intake:
 
     def parked(self, wake_ms: int | None) -> None:
         """Some execution was parked until then."""
-        self.room_made()
         if wake_ms is not None and (self._next_ms is None or wake_ms < self._next_ms):
             self._next_ms = wake_ms
             self._due.set()
@@ -297,7 +296,6 @@ class Intake:
             await self._tell(live, news, inbox_id)
         finally:
             self._runner.rest(live)
-            self.room_made()
 
     async def _tell(self, live: Live, news: inputs.Input, inbox_id: int | None) -> None:
         """Put news before a live execution; return when what followed is durable."""

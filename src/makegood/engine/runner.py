@@ -50,6 +50,7 @@ class Runner:
         on_record: Called with every record once it is durable.
         on_lost: Called with the id of an execution that cannot go on in this process, and why.
         on_attend: Called with what an execution wants of a child, once that is durable.
+        on_room: Called when an execution has left memory.
 
     Attributes:
         live: What is in memory, by id.
@@ -69,6 +70,7 @@ class Runner:
         on_record: Watcher,
         on_lost: Callable[[str, Exception], None],
         on_attend: Callable[[Live, Attend], None],
+        on_room: Callable[[], None],
     ) -> None:
         self._committer = committer
         self._invoker = invoker
@@ -78,6 +80,7 @@ class Runner:
         self._on_record = on_record
         self._on_lost = on_lost
         self._on_attend = on_attend
+        self._on_room = on_room
         self._alarm = Alarm(clock, self._ring)
         self._calls = Calls(invoker, self._tell_live)
         self._places = Places(invoker, stopping=lambda: self.stopping, on_place=self._ask_again, on_gone=self.rest)
@@ -285,6 +288,7 @@ class Runner:
         if self.live.get(execution.id) is execution:
             del self.live[execution.id]
             self._alarm.set(execution.id, None)
+            self._on_room()
 
     def _lose(self, execution: Live, error: Exception) -> None:
         """Judging it went wrong, which is a mistake of ours: it stops here, alone, as its journal stands."""
