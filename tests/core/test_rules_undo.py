@@ -481,3 +481,16 @@ def test_an_undo_of_a_scope_that_failed_can_be_retried_at_the_end() -> None:
     assert (played.calls[-1], played.end) == ("undo a", "compensation_failed")
 
     assert played.heal().then(inputs.Retry()).end == "compensated"
+
+
+def test_rule_16_an_undo_that_is_ongoing_for_ever_ends_as_one_that_failed() -> None:
+    played = play(saga(call("a", ongoing_timeout="1h"), failure()), {"undo a": ongoing(600.0)})
+
+    assert (played.end, played.view["compensations"][0]["error"]["code"]) == ("compensation_failed", "call_timeout")
+
+
+def test_rule_16_an_undo_without_a_bound_of_its_own_is_ongoing_no_longer_than_an_execution_may_last() -> None:
+    played = play(saga(call("a"), failure(), timeout="2h"), {"undo a": [ongoing(3_000.0)] * 3 + [ok()]})
+
+    assert played.end == "compensated"
+    assert [each.attempt for each in played.requests if each.undo] == [1, 1, 1, 2]

@@ -93,7 +93,11 @@ def _ongoing(j: Judgement, node: Node, instance: Instance, track: Track, reply: 
     poll_at_ms = j.now_ms + max(0, reply.poll_after_ms or 0)
     until_ms = track.until_ms
     if until_ms is None:
-        bound = None if undo else node.call.ongoing_timeout_ms
+        bound = node.call.ongoing_timeout_ms
+        if bound is None and undo:
+            # Forward, the execution's timeout ends it; nothing ends a compensation but a bound of its own.
+            settings = j.settings
+            bound = j.program.definition.timeout_ms or settings.execution_timeout_ms or settings.undo_wait_ms
         until_ms = None if bound is None else j.now_ms + bound
     if not undo and node_halted(j, node, instance.iteration):
         last = j.now_ms + (node.timeout_ms or j.settings.call_timeout_ms)
@@ -132,7 +136,22 @@ def _call_not_ok(
             )
         )
         return
-    if _for_a_person(j, node, reply, track, strict=strict):
+    _end_without_ok(j, node, instance, track, reply, failure, silent_until_ms, strict=strict)
+
+
+def _end_without_ok(
+    j: Judgement,
+    node: Node,
+    instance: Instance,
+    track: Track,
+    reply: Reply,
+    failure: Failure,
+    silent_until_ms: int | None,
+    *,
+    strict: bool,
+) -> None:
+    """No attempt will follow: it settles, or stands still for a person."""
+    if _for_a_person(j, instance, node, reply, track, strict=strict):
         j.emit(
             ev.AttemptEnded(
                 node.name,
@@ -150,9 +169,9 @@ def _call_not_ok(
     _act_on_held_timeout(j, node)
 
 
-def _for_a_person(j: Judgement, node: Node, reply: Reply, track: Track, *, strict: bool) -> bool:
+def _for_a_person(j: Judgement, instance: Instance, node: Node, reply: Reply, track: Track, *, strict: bool) -> bool:
     """Rule 26: a pivot of unknown outcome, and every failure behind a pivot."""
-    if node_halted(j, node, ()):
+    if node_halted(j, node, instance.iteration):
         return False
     cleared = strict and reply.outcome == "rejected"
     return j.state.pivoted or (node.call.pivot and (reply.outcome == "unknown" or (track.unknown and not cleared)))
@@ -234,8 +253,12 @@ def _call_lost(j: Judgement, instance: Instance, track: Track) -> None:
                 lost=True,
             )
         )
+        return
+    reply = Reply("unknown", code="lost", message=failure.message, answered=False)
+    if node.call.retriable and j.state.pivoted:
+        _call_not_ok(j, node, instance, track, reply, failure, silent_until_ms, strict=False)
     else:
-        settle_without_ok(j, instance, track, failure, strict=False, silent_until_ms=silent_until_ms)
+        _end_without_ok(j, node, instance, track, reply, failure, silent_until_ms, strict=False)
 
 
 def _undo_lost(j: Judgement, instance: Instance, track: Track) -> None:

@@ -12,7 +12,7 @@ from makegood.core.flow import start
 from makegood.core.inputs import Cancel, Compensate, Resolve, Resume, Retry, Suspend
 from makegood.core.judgement import Judgement
 from makegood.core.program import Kind
-from makegood.core.signals import hand_out
+from makegood.core.signals import hand_out_all
 from makegood.core.state import ROOT, Key, State
 from makegood.errors import NotFound, Refused, nearest
 
@@ -73,8 +73,7 @@ def resume(j: Judgement, news: Resume) -> None:
             state.agenda[key] = None
         else:
             start(j, state.node(key), key[1])
-    for name in list(state.waiting):
-        hand_out(j, name)
+    hand_out_all(j)
 
 
 def _go_on(j: Judgement, by: str, note: str) -> None:
@@ -154,6 +153,7 @@ def _resolve_step(j: Judgement, news: Resolve) -> None:
     for each in others:
         if not state.halted:
             j.emit(ev.ExecutionSuspended("after_pivot", step=state.node(each).name, iteration=each[1]))
+    hand_out_all(j)
 
 
 def _waiting_for_a_person(state: State) -> dict[str, Key]:

@@ -29,13 +29,18 @@ def signal(j: Judgement, news: Signal) -> None:
     if state.kept >= limit:
         raise Refused(f"{limit} signals wait already; no more are kept", code="too_many_signals", status=state.status)
     j.emit(ev.SignalReceived(news.name, news.payload))
-    if state.status == "running":
-        hand_out(j, news.name)
+    _hand_out(j, news.name)
 
 
-def hand_out(j: Judgement, name: str) -> None:
+def hand_out_all(j: Judgement) -> None:
+    """Give every kept signal that somebody waits for: some came while nobody took any."""
+    for name in list(j.state.waiting):
+        _hand_out(j, name)
+
+
+def _hand_out(j: Judgement, name: str) -> None:
     """Give kept signals of a name to the steps that wait for it, both oldest first."""
     state = j.state
-    while state.waiting.get(name) and state.mailbox.get(name):
+    while state.status == "running" and state.waiting.get(name) and state.mailbox.get(name):
         key = next(iter(state.waiting[name]))
         j.emit(ev.StepSucceeded(state.node(key).name, key[1], state.mailbox[name][0]))
