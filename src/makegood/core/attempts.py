@@ -5,12 +5,15 @@ from __future__ import annotations
 from makegood.core import events as ev
 from makegood.core.events import Failure
 from makegood.core.failing import abort, node_halted, settle_without_ok, suspend_for_a_person
+from makegood.core.flow import check_size
 from makegood.core.inputs import Granted, Replied, Unreachable
 from makegood.core.judgement import Judgement
 from makegood.core.outcome import Reply
 from makegood.core.program import Node, Undo, retriable_policy
 from makegood.core.state import Instance, Key, Track
 from makegood.core.undoing import undo_failed
+from makegood.expression import PayloadTooLarge
+from makegood.model import LIMITS
 
 NOTHING_TO_UNDO = "nothing_to_undo"
 _GONE = frozenset({404, 410})
@@ -77,6 +80,8 @@ def judge(j: Judgement, instance: Instance, track: Track, reply: Reply, *, undo:
     if reply.outcome == "ongoing":
         _ongoing(j, node, instance, track, reply, undo=undo)
         return
+    if reply.outcome == "ok" and not undo:
+        reply = _within_limits(j, reply)
     if reply.outcome == "ok":
         name, iteration = node.name, instance.iteration
         j.emit(ev.UndoDone(name, iteration) if undo else ev.StepSucceeded(name, iteration, reply.output))
@@ -87,6 +92,17 @@ def judge(j: Judgement, instance: Instance, track: Track, reply: Reply, *, undo:
         _undo_not_ok(j, node, instance, track, reply, failure)
     else:
         _call_not_ok(j, node, instance, track, reply, failure, silent_until_ms, strict=strict)
+
+
+def _within_limits(j: Judgement, reply: Reply) -> Reply:
+    """The reply, unless its output is larger than this execution takes: adapters know the language's limit alone."""
+    bytes_max = j.settings.limits.payload_bytes
+    if bytes_max < LIMITS.payload_bytes:
+        try:
+            check_size(reply.output, bytes_max)
+        except PayloadTooLarge as error:
+            return Reply("unknown", code="reply_too_large", message=str(error))
+    return reply
 
 
 def _ongoing(j: Judgement, node: Node, instance: Instance, track: Track, reply: Reply, *, undo: bool) -> None:

@@ -21,7 +21,7 @@ from makegood.engine.assembly import Assembly
 from makegood.engine.committer import closed
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Store
-from makegood.engine.starts import StartRequest, checked_key, plain_json
+from makegood.engine.starts import StartRequest, checked_key, checked_search, plain_json
 from makegood.errors import NotFound, StorageError
 from makegood.model import Definition
 from makegood.ports import Clock, Query, Stored, StoredDefinition
@@ -77,8 +77,8 @@ class Engine:
         self._live_max = max_concurrent_executions
         self._only = only
         self._drain_s = drain_seconds
-        self._registry = registry or Registry()
         self._clock = clock or WallClock()
+        self._registry = registry or Registry(self._clock.now_ms)
         self._parts: Assembly | None = None
         self._opened = False
         self._door: Any = None
@@ -188,7 +188,7 @@ class Engine:
             plain_json(input, limits),
             id,
             checked_key(business_key),
-            plain_json(search or {}, limits, "search"),
+            checked_search(search, limits),
         )
         self._intake.start()
         execution_id, found = await self._starter.start(workflow, request)

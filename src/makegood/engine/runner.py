@@ -104,7 +104,7 @@ class Runner:
             self.parking.park_new(execution, record, start, told)
             return
         self.live[execution.id] = execution
-        self._advance(execution, record, self._settings_moment(record), start=start, told=told)
+        self._advance(execution, record, Moment(record.at_ms, random.getrandbits(64)), start=start, told=told)
 
     def resume(self, execution: Live, quarantine: str | None = None) -> None:
         """Take in an execution that was loaded: what was open is lost, then everything outstanding.
@@ -113,6 +113,13 @@ class Runner:
             quarantine: Why it is suspended instead.
         """
         self.live[execution.id] = execution
+        try:
+            self._take_over(execution, quarantine)
+        except Exception as error:
+            self._lose(execution, error)
+            raise
+
+    def _take_over(self, execution: Live, quarantine: str | None) -> None:
         moment = self.moment()
         record = decide(execution.state, inputs.TakeOver(), moment, self._settings)
         if quarantine is not None and not execution.state.ended:
@@ -144,9 +151,6 @@ class Runner:
             execution.on_durable.append(told)
         else:
             told(None)
-
-    def _settings_moment(self, record: Record) -> Moment:
-        return Moment(record.at_ms, random.getrandbits(64))
 
     # --- one round ---
 
@@ -202,10 +206,11 @@ class Runner:
         """A place is held: journal the attempt, or give the place back when it is not wanted any more."""
         key, undo = command.key, command.undo
         news = inputs.Granted(key, undo, self._invoker.default_timeout_ms(service))
-        longer = extend(record, execution.state, news, moment, self._settings)
-        if (key, undo) not in execution.state.open:
-            self._invoker.release(service)
-        return longer
+        try:
+            return extend(record, execution.state, news, moment, self._settings)
+        finally:
+            if (key, undo) not in execution.state.open:
+                self._invoker.release(service)
 
     def _append(
         self,

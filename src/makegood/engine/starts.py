@@ -116,6 +116,20 @@ def checked_key(key: Any) -> str | None:
     return key
 
 
+def checked_search(search: Any, limits: Limits) -> dict[str, Any]:
+    """The search attributes that a start names, if they may be; None is none.
+
+    Raises:
+        InputError: They are no mapping of names to plain JSON.
+    """
+    if search is None:
+        return {}
+    if not isinstance(search, dict):
+        raise InputError(f"search attributes are a mapping of names to values, not {type(search).__name__}")
+    attributes: dict[str, Any] = plain_json(search, limits, "search")
+    return attributes
+
+
 def plain_json(value: Any, limits: Limits, what: str = "the input") -> Any:
     """A private copy of a value as plain JSON, so that nobody can change it afterwards.
 

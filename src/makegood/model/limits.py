@@ -13,8 +13,7 @@ class Limits:
         definition_bytes: Source text of one definition.
         definition_nodes: Mappings, lists and scalars in one definition's tree.
         nesting: Steps within steps.
-        payload_bytes: One input, output or signal payload, as JSON.
-        undo_extra_bytes: What an undo's body may have on top of two payloads.
+        payload_bytes: One input, output or signal payload, as JSON; the body of an undo has no bound.
         foreach_items: Items of one foreach.
         journal_events: Events of one execution's journal that forward work may add.
         starts_per_record: Steps started in one journal record.
@@ -29,7 +28,6 @@ class Limits:
     definition_nodes: int = 10_000
     nesting: int = 64
     payload_bytes: int = 2 * 1024 * 1024
-    undo_extra_bytes: int = 64 * 1024
     foreach_items: int = 100_000
     journal_events: int = 1_000_000
     starts_per_record: int = 100
@@ -38,11 +36,6 @@ class Limits:
     signals_waiting: int = 1_000
     lost_attempts: int = 10
     child_depth: int = 32
-
-    @property
-    def undo_bytes(self) -> int:
-        """The largest body of an undo: the input and the output it carries, and some room."""
-        return 2 * self.payload_bytes + self.undo_extra_bytes
 
 
 LIMITS = Limits()
