@@ -331,6 +331,53 @@ async def test_an_execution_that_ends_in_its_first_record_holds_no_key(store: An
     assert await store.append(batch) == [None, None]
 
 
+def child(execution_id: str, root: str, key: str | None, **given: Any) -> Append:
+    return start(execution_id, parent=root, root=root, business_key=key, workflow="visit", **given)
+
+
+async def test_the_key_of_a_child_is_held_until_its_root_has_ended(store: Any) -> None:
+    await store.append([start("root", business_key="r"), child("a", "root", "k"), child("b", "root", None)])
+    await store.append([start("c", parent="a", root="root", business_key="g"), then("c", 1, standing=ended())])
+    await store.append([then("a", 1, standing=ended("compensation_failed"))])
+
+    refused = await store.append([child("x", "x", "k"), start("y", business_key="g")])
+    assert [each.existing for each in refused] == ["a", "c"]
+    await store.append([then("root", 1, standing=ended())])
+    assert await store.append([child("x", "x", "k"), start("y", business_key="g")]) == [None, None]
+    # Who is brought back needs it no more, and takes it from nobody.
+    back = [then(each, 2, standing=Standing(status="compensating")) for each in ("root", "a")]
+    assert await store.append(back) == [None, None]
+    await store.append([then(each, 3, standing=ended("compensated")) for each in ("root", "a")])
+    assert kinds(await store.append([child("z", "z", "k")])) == ["Conflict"]
+
+
+async def test_a_child_that_ends_after_its_root_or_with_it_gives_its_key_back_then(store: Any) -> None:
+    await store.append([start("root"), child("a", "root", "k"), child("b", "root", "l"), child("c", "root", "m")])
+
+    both = [then("a", 1, standing=ended()), then("root", 1, standing=ended())]
+    assert await store.append(both) == [None, None]
+    assert kinds(await store.append([child("x", "x", "k"), child("y", "y", "l")])) == [None, "Conflict"]
+    assert await store.append([then("b", 1, standing=ended()), then("c", 1, standing=ended())]) == [None, None]
+    assert await store.append([child("y", "y", "l"), child("z", "z", "m")]) == [None, None]
+
+
+async def test_a_child_that_ends_in_its_first_record_holds_its_key_for_as_long_as_its_root_lives(store: Any) -> None:
+    await store.append([start("root"), child("a", "root", "k", standing=ended())])
+
+    assert kinds(await store.append([child("x", "x", "k")])) == ["Conflict"]
+    await store.append([then("root", 1, standing=ended("failed"))])
+    assert await store.append([child("x", "x", "k")]) == [None]
+
+
+async def test_a_detached_child_is_its_own_root(store: Any) -> None:
+    await store.append([start("root"), start("a", parent="root", root="a", business_key="k")])
+
+    await store.append([then("root", 1, standing=ended())])
+    assert kinds(await store.append([start("x", business_key="k")])) == ["Conflict"]
+    await store.append([then("a", 1, standing=ended())])
+    assert await store.append([start("x", business_key="k")]) == [None]
+
+
 # --- opening again -----------------------------------------------------------------------------
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from makegood.core import events as ev
 from makegood.core.events import Failure, Iteration
 from makegood.core.failing import HALTED, abort, fail
-from makegood.core.inputs import ChildEnded, ChildResolved, Halt
+from makegood.core.inputs import ChildBegun, ChildEnded, ChildRefused, ChildResolved, Halt
 from makegood.core.judgement import Judgement
 from makegood.core.program import Node
-from makegood.core.state import ENDS, Instance
+from makegood.core.state import ENDS, Instance, Key, State
 from makegood.core.undoing import idempotency_key, undo_failed
 from makegood.errors import Refused
 from makegood.model import ChildWorkflow
@@ -28,7 +28,7 @@ class Family:
 
     Attributes:
         parent: Id of the execution that called it.
-        root: Id of the outermost execution.
+        root: Id of the outermost execution whose end it is bound to; a detached child is bound to none, and its own.
         depth: Workflows around it.
     """
 
@@ -75,8 +75,35 @@ def child_resolved(j: Judgement, news: ChildResolved) -> None:
         return
     child = child_id(idempotency_key(j.state, news.key, undo=False))
     j.emit(ev.ChildStarted(node.name, news.key[1], child, news.version))
-    if step.detached:
-        j.emit(ev.StepSucceeded(node.name, news.key[1], {"id": child}))
+
+
+def family_of(state: State, key: Key) -> Family:
+    """What the child of a call is told of its family."""
+    step, child = state.node(key).step, state.instances[key].child
+    assert isinstance(step, ChildWorkflow)
+    assert child is not None
+    root = child if step.detached else state.root or state.execution_id
+    return Family(state.execution_id, root, state.depth + 1)
+
+
+def child_begun(j: Judgement, news: ChildBegun) -> None:
+    """A detached child is nobody's from here on: nobody waits for it, and nobody undoes it."""
+    instance = j.state.instances.get(news.key)
+    if instance is not None and instance.forward == "running" and instance.child is not None:
+        j.emit(ev.StepSucceeded(j.state.node(news.key).name, news.key[1], {"id": instance.child}))
+
+
+def child_refused(j: Judgement, news: ChildRefused) -> None:
+    """The start of a child was refused for good, so that there is nothing to wait for, and nothing to undo."""
+    instance = j.state.instances.get(news.key)
+    if instance is None or instance.forward != "running" or instance.child is None:
+        return
+    node, cause = j.state.node(news.key), news.error
+    step = node.step
+    assert isinstance(step, ChildWorkflow)
+    message = f"workflow {step.workflow!r} was not started: {cause.message}"
+    details = {"code": cause.code, "details": cause.details}
+    fail(j, news.key, Failure("child_failed", message, details, cause.outcome, node.name, news.key[1]))
 
 
 def child_ended(j: Judgement, news: ChildEnded) -> None:
@@ -85,9 +112,21 @@ def child_ended(j: Judgement, news: ChildEnded) -> None:
     if instance is None or (news.status is not None and news.status not in ENDS):
         return
     if instance.forward == "running":
-        _call_settles(j, instance, news)
-    elif (news.reclaimed or news.status is None) and (news.key, True) in j.state.attending:
+        step = j.state.node(news.key).step
+        if isinstance(step, ChildWorkflow) and step.detached and news.status is not None:
+            child_begun(j, ChildBegun(news.key))
+        else:
+            _call_settles(j, instance, news)
+    elif (news.key, True) not in j.state.attending:
+        return
+    elif news.reclaimed or news.status in _NOTHING_REMAINS:
         _undo_settles(j, instance, news)
+    else:
+        # It ended by itself, or by somebody's hand, before the parent's turn reached it: it is asked again.
+        j.state.touched.append((news.key, True))
+
+
+_NOTHING_REMAINS = frozenset({"compensated", None})
 
 
 def _call_settles(j: Judgement, instance: Instance, news: ChildEnded) -> None:
@@ -117,7 +156,7 @@ def _failure(instance: Instance, node: Node, news: ChildEnded, code: str, outcom
 
 def _undo_settles(j: Judgement, instance: Instance, news: ChildEnded) -> None:
     node = j.state.node(news.key)
-    if news.status in {"compensated", None}:
+    if news.status in _NOTHING_REMAINS:
         j.emit(ev.UndoDone(node.name, news.key[1]))
     else:
         undo_failed(j, instance, _failure(instance, node, news, "child_failed", "unknown"))

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from makegood.core import events as ev
 from makegood.core import inputs
 from makegood.core.attempts import given_up, granted, replied, take_over, timeout_failure, unreachable
-from makegood.core.children import Family, child_ended, child_resolved, halt
+from makegood.core.children import Family, child_begun, child_ended, child_refused, child_resolved, halt
 from makegood.core.events import Failure, Record
 from makegood.core.evolve import close_record
 from makegood.core.failing import abort, fail, halted_around, region_moved
@@ -92,6 +92,10 @@ def _judge(j: Judgement, news: inputs.Input) -> None:
             unreachable(j, news)
         case inputs.ChildResolved():
             child_resolved(j, news)
+        case inputs.ChildBegun():
+            child_begun(j, news)
+        case inputs.ChildRefused():
+            child_refused(j, news)
         case inputs.ChildEnded():
             child_ended(j, news)
         case inputs.Halt():

@@ -58,6 +58,25 @@ class ChildResolved:
 
 
 @fact
+class ChildBegun:
+    """A detached child is durable: its call is done."""
+
+    key: Key
+
+
+@fact
+class ChildRefused:
+    """A child cannot be started, and never was: its call fails.
+
+    Attributes:
+        error: Why: its code and message are kept, its outcome is `rejected` or `failed`.
+    """
+
+    key: Key
+    error: Failure
+
+
+@fact
 class ChildEnded:
     """A child is at an end.
 
@@ -168,6 +187,8 @@ Input = (
     | Replied
     | Unreachable
     | ChildResolved
+    | ChildBegun
+    | ChildRefused
     | ChildEnded
     | Halt
     | TimeReached

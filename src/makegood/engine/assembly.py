@@ -80,7 +80,9 @@ class Assembly:
             check_usable=self.check_usable,
         )
         self.onlooker = Onlooker(runner, self.definitions, self.store)
-        self.children = Children(store, runner, self.intake, self.definitions, settings)
+        self.children = Children(
+            store, runner, self.intake, self.onlooker, self.definitions, registry, settings, room=self._room
+        )
         self.committer.start()
 
     def store(self) -> Store:

@@ -3,55 +3,83 @@
 The core says what it wants of a child; here that becomes starts, requests and news. Everything may
 be asked twice: the child's id follows from the call's key, and an end is told again after a crash by
 looking at the child's row. Telling the parent at once is only the quick way; a parked parent looks
-after its children by itself now and then.
+after its children by itself now and then. What goes wrong is tried again; what cannot be understood
+in the end stops the parent for a person, since nobody knows then how its child stands.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
-from makegood.core.children import Family as Ancestry
+from makegood.core.children import family_of
 from makegood.core.decide import begin
 from makegood.core.events import Failure
-from makegood.core.inputs import ChildEnded, ChildResolved, Compensate, Halt
+from makegood.core.inputs import ChildBegun, ChildEnded, ChildRefused, ChildResolved, Compensate, Halt, Suspend
 from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
 from makegood.core.state import ENDS, Key, State
-from makegood.engine.definitions import Definitions, business_key_of, search_of
+from makegood.engine.child_start import call_of, missing, refusal
+from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.intake import Intake, Store
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
+from makegood.engine.looking import Onlooker
 from makegood.engine.runner import Runner
-from makegood.engine.starts import StartRequest, start_hash
-from makegood.errors import Conflict, InputError, MakegoodError, NotFound, Refused
-from makegood.model import ChildWorkflow
-from makegood.ports import Start
+from makegood.engine.starts import StartRequest, Turns, start_hash
+from makegood.errors import Conflict, Fenced, MakegoodError, NotFound, Refused, StorageError
+from makegood.ports import Invoker, Start, Stored
+
+News = ChildResolved | ChildBegun | ChildRefused | ChildEnded
+
+AGAIN_S = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""After so long what went wrong is tried again; then the last again and again, or the parent is stopped."""
+ELSEWHERE = frozenset({"unserved", "suspect"})
+"""A child that this engine does not advance now, for a reason that passes."""
 
 
 class Children:
-    """Starts, halts and undoes children, and tells parents of their ends."""
+    """Starts, halts and undoes children, and tells parents of their ends.
 
-    def __init__(
-        self, store: Store, runner: Runner, intake: Intake, definitions: Definitions, settings: Settings
+    Args:
+        room: How many more executions may be taken in.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything around it, by name
+        self,
+        store: Store,
+        runner: Runner,
+        intake: Intake,
+        onlooker: Onlooker,
+        definitions: Definitions,
+        invoker: Invoker,
+        settings: Settings,
+        *,
+        room: Callable[[], int],
     ) -> None:
         self._store = store
         self._runner = runner
         self._intake = intake
+        self._onlooker = onlooker
         self._definitions = definitions
+        self._invoker = invoker
         self._settings = settings
+        self._room = room
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._troubles: dict[tuple[str, Attend], int] = {}
 
     def attend(self, parent: Live, command: Attend) -> None:
         """Do what the parent's core wants of a child."""
-        self._go(self._attended(parent, command), parent.id)
+        self._go(self._attended(parent, command))
 
     def ended(self, child: Live) -> None:
         """A child's end is durable: its parent hears of it."""
-        if child.state.parent is not None:
+        state = child.state
+        if state.parent is not None and state.root != child.id:
             # How it ended is taken down now: its parent may have it undone before it hears of this.
-            self._go(self._tell(child.state.parent, child.id, _end_of(NOWHERE, child.state)), child.id)
+            self._go(self._told(state.parent, child.id, _end_of(NOWHERE, state)))
 
     async def stop(self) -> None:
         """Look after nobody any more."""
@@ -59,143 +87,201 @@ class Children:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _go(self, work: Coroutine[None, None, None], execution_id: str) -> None:
-        async def guarded() -> None:
-            try:
-                await work
-            except MakegoodError as error:
-                log.warning(names.CHILD_LEFT, execution=execution_id, error=str(error))
-
-        task = asyncio.get_running_loop().create_task(guarded())
+    def _go(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    # --- what goes wrong ---
 
     async def _attended(self, parent: Live, command: Attend) -> None:
         try:
             await self._attend(parent, command)
+            self._troubles.pop((parent.id, command), None)
+        except Exception as error:  # noqa: BLE001 - one child must not stop the others, nor keep its parent for ever
+            self._went_wrong(parent, command, error)
         finally:
             self._runner.attended(parent)
 
-    async def _attend(self, parent: Live, command: Attend) -> None:
-        key = command.key
-        match command.want:
-            case "resolve":
-                await self._resolve(parent, key)
-            case "run":
-                await self._run(parent, key)
-            case "halt" | "undo":
-                await self._reach(parent, key, undo=command.want == "undo")
+    def _went_wrong(self, parent: Live, command: Attend, error: Exception) -> None:
+        passes = isinstance(error, StorageError | Fenced | Refused)
+        tries = self._troubles.get((parent.id, command), 0)
+        child = parent.state.instances[command.key].child
+        if passes or tries < len(AGAIN_S):
+            self._troubles[(parent.id, command)] = tries + (not passes)
+            log.warning(names.CHILD_LEFT, execution=parent.id, child=child, want=command.want, error=repr(error))
+            self._go(self._again(parent, command, AGAIN_S[min(tries, len(AGAIN_S) - 1)]))
+            return
+        del self._troubles[(parent.id, command)]
+        log.error(names.CHILD_LOST, execution=parent.id, child=child, want=command.want, error=repr(error))
+        step = parent.state.name(command.key)
+        note = f"the workflow that step {step!r} calls (execution {child!r}) cannot be looked after: {error!r}"
+        if not parent.leaving:
+            with suppress(Refused):
+                self._runner.tell(parent, Suspend("engine", note, "quarantine"))
+
+    async def _again(self, parent: Live, command: Attend, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        if self._wanted(parent, command):
+            parent.sending += 1
+            self.attend(parent, command)
+
+    def _wanted(self, parent: Live, command: Attend) -> bool:
+        """Whether the parent, still in memory, wants what it wanted. Otherwise it says anew what it does."""
+        state, undo = parent.state, command.want == "undo"
+        if parent.leaving or (command.key, undo) not in state.attending:
+            return False
+        return command.want != "run" or not state.is_halted(state.node(command.key), command.key[1])
 
     # --- one wish each ---
 
+    async def _attend(self, parent: Live, command: Attend) -> None:
+        key, child = command.key, parent.state.instances[command.key].child
+        if command.want == "resolve":
+            await self._resolve(parent, key)
+            return
+        assert child is not None
+        # One at a time for each child: whoever is to halt it waits until its start is durable.
+        turn = await self._turns.take(child)
+        try:
+            if not self._wanted(parent, command):
+                return
+            stored = await self._store.find(child)
+            if command.want == "run":
+                await self._run(parent, key, child, stored)
+            else:
+                await self._reach(parent, key, child, stored, undo=command.want == "undo")
+        finally:
+            turn.give()
+
     async def _resolve(self, parent: Live, key: Key) -> None:
-        step = _step(parent.state, key)
-        error: Failure | None = None
+        step = call_of(parent.state, key)
+        error: Failure | None
         version: int | None = None
         try:
             registered = await self._definitions.get(step.workflow, step.version)
-            registered.check_input(parent.state.instances[key].input)
-            version = registered.program.version
-        except NotFound as missing:
-            error = Failure("child_failed", str(missing), None, "failed", step.id, key[1])
-        except InputError as unfit:
-            error = Failure("schema_error", str(unfit), None, "failed", step.id, key[1])
+            error = refusal(registered, parent.state, key)
+            version = registered.program.version if error is None else None
+        except NotFound as nobody:
+            error = missing(parent.state, key, str(nobody))
         self._news(parent, ChildResolved(key, version, error))
 
-    async def _run(self, parent: Live, key: Key) -> None:
-        child = parent.state.instances[key].child
-        assert child is not None
-        self._intake.allow(child)
-        stored = await self._store.find(child)
+    async def _run(self, parent: Live, key: Key, child: str, stored: Stored | None) -> None:
         if stored is None:
             await self._start(parent, key, child)
-        elif stored.standing.status in ENDS:
-            await self._report(parent, key, child)
+        elif stored.start.parent != parent.id:
+            why = f"its id {child!r} was taken by an execution that somebody started"
+            self._news(parent, ChildRefused(key, Failure("id_taken", why, outcome="rejected")))
+        elif call_of(parent.state, key).detached:
+            self._begun(parent, key, child)
+        else:
+            self._intake.allow(child)
+            if stored.standing.status in ENDS:
+                await self._report(parent, key, child)
 
     async def _start(self, parent: Live, key: Key, child: str) -> None:
-        instance = parent.state.instances[key]
-        step = _step(parent.state, key)
-        registered = await self._definitions.get(step.workflow, instance.child_version)
-        request = StartRequest(step.workflow, instance.child_version, instance.input, child)
-        root = parent.state.root or parent.id
-        # A detached child is nobody's: its caller does not wait for it and does not undo it.
-        ancestry = Ancestry(parent.id, root, parent.state.depth + 1)
+        """Start a child; return when it is durable, or refused."""
+        step, version = call_of(parent.state, key), parent.state.instances[key].child_version
+        try:
+            registered = await self._definitions.get(step.workflow, version)
+            unfit = refusal(registered, parent.state, key)
+        except NotFound as nobody:
+            unfit = missing(parent.state, key, str(nobody))
+        if unfit is not None:
+            self._news(parent, ChildRefused(key, unfit))
+            return
+        if not self._wanted(parent, Attend(key, "run")):
+            return
+        try:
+            await self._begin(parent, key, child, registered)
+        except Conflict as taken:
+            if taken.code != "business_key_taken":
+                raise
+            self._news(parent, ChildRefused(key, Failure(taken.code, str(taken), taken.existing, "rejected")))
+            return
+        if step.detached:
+            self._begun(parent, key, child)
+
+    async def _begin(self, parent: Live, key: Key, child: str, registered: Registered) -> None:
+        value, version = parent.state.instances[key].input, registered.program.version
+        family, business_key = family_of(parent.state, key), business_key_of(registered, value)
         moment = self._runner.moment()
-        business_key = business_key_of(registered, instance.input)
         state, record = begin(
-            registered.program,
-            child,
-            instance.input,
-            moment,
-            self._settings,
-            business_key=business_key,
-            family=ancestry,
+            registered.program, child, value, moment, self._settings, business_key=business_key, family=family
         )
         start = Start(
-            workflow=step.workflow,
-            version=registered.program.version,
-            start_hash=start_hash(request),
+            workflow=state.workflow,
+            version=version,
+            start_hash=start_hash(StartRequest(state.workflow, version, value, child)),
             started_at_ms=moment.now_ms,
             business_key=business_key,
-            parent=parent.id,
-            root=root,
-            search=search_of(registered, instance.input),
+            parent=family.parent,
+            root=family.root,
+            search=search_of(registered, value),
         )
-        live = Live(child, registered.program, state, 0, standing_of(state))
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def told(error: Exception | None) -> None:
-            if isinstance(error, Conflict) and error.code == "business_key_taken":
-                self._news(parent, ChildEnded(key, "compensated", None, Failure(error.code, str(error))))
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
 
-        if child not in self._runner.live:
-            self._runner.begin(live, record, start, told)
+        # One whose services are not all here is stored as due, for an engine that has them.
+        served = all(self._invoker.knows(name) for name in registered.program.services)
+        live = Live(child, registered.program, state, 0, standing_of(state))
+        self._intake.allow(child)
+        self._runner.begin(live, record, start, told, waits=not served or self._room() <= 0)
+        await done
 
-    async def _reach(self, parent: Live, key: Key, *, undo: bool) -> None:
+    def _begun(self, parent: Live, key: Key, child: str) -> None:
+        """A detached child is advanced here as its caller is, and is nobody's."""
+        self._intake.allow(child)
+        self._news(parent, ChildBegun(key))
+
+    async def _reach(self, parent: Live, key: Key, child: str, stored: Stored | None, *, undo: bool) -> None:
         """Bring the parent's abort to a child, or its turn to be undone."""
-        child = parent.state.instances[key].child
-        stored = None if child is None else await self._store.find(child)
-        if child is None or stored is None:
+        if stored is None or stored.start.parent != parent.id:
             self._news(parent, ChildEnded(key, None))
+            return
+        if call_of(parent.state, key).detached:
+            self._begun(parent, key, child)
             return
         self._intake.allow(child)
         status = stored.standing.status
-        if undo and status != "compensated":
-            with suppress(Refused):
-                await self._intake.request(child, Compensate("parent", parent=True))
-        elif status in ENDS:
+        if status in ENDS and (not undo or status == "compensated"):
             await self._report(parent, key, child)
-        else:
-            with suppress(Refused):
-                await self._intake.request(child, Halt())
+            return
+        try:
+            await self._intake.request(child, Compensate("parent", parent=True) if undo else Halt())
+        except Refused as refused:
+            # Where it stands does not allow it: it comes to an end by itself, and that will be told.
+            if refused.code in ELSEWHERE:
+                raise
+
+    # --- news ---
 
     async def _report(self, parent: Live, key: Key, child: str) -> None:
-        live = await self._intake.activate(child)
-        try:
-            self._news(parent, _end_of(key, live.state))
-        finally:
-            self._runner.rest(live)
+        self._news(parent, await self._onlooker.look(child, lambda state: _end_of(key, state)))
 
-    async def _tell(self, parent_id: str, child: str, end: ChildEnded) -> None:
-        parent = await self._intake.activate(parent_id)
+    async def _told(self, parent_id: str, child: str, end: ChildEnded) -> None:
+        """Tell a parent of an end; one that cannot be told now looks after its children by itself later."""
         try:
-            for key, _ in list(parent.state.attending):
-                if parent.state.instances[key].child == child:
-                    self._news(parent, ChildEnded(key, end.status, end.output, end.error, end.reclaimed))
-        finally:
-            self._runner.rest(parent)
+            parent = await self._intake.activate(parent_id)
+            try:
+                for key, _ in list(parent.state.attending):
+                    if parent.state.instances[key].child == child:
+                        self._news(parent, ChildEnded(key, end.status, end.output, end.error, end.reclaimed))
+            finally:
+                self._runner.rest(parent)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this, and others are to be told
+            told = log.warning if isinstance(error, MakegoodError) else log.error
+            told(names.CHILD_LEFT, execution=parent_id, child=child, want="hear", error=repr(error))
 
-    def _news(self, parent: Live, news: ChildResolved | ChildEnded) -> None:
+    def _news(self, parent: Live, news: News) -> None:
         if not parent.leaving:
             self._runner.tell(parent, news)
 
 
 NOWHERE: Key = (-1, ())
-
-
-def _step(state: State, key: Key) -> ChildWorkflow:
-    step = state.node(key).step
-    assert isinstance(step, ChildWorkflow)
-    return step
 
 
 def _end_of(key: Key, child: State) -> ChildEnded:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from makegood.core import inputs
 from makegood.core.evolve import fold
-from makegood.core.state import State
+from makegood.core.state import ENDS, State
 from makegood.engine.committer import closed
 from makegood.engine.definitions import Definitions, Registered, schema_check
 from makegood.engine.live import Live, standing_of
@@ -197,7 +197,8 @@ class Intake:
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
             self._runner.resume(live, self._suspects.quarantine(stored))
         except Refused as error:
-            self._leave(stored, str(error))
+            if stored.standing.status not in ENDS:
+                self._leave(stored, str(error))
             raise
         except Exception as error:
             log.error(names.EXECUTION_NOT_UNDERSTOOD, execution=stored.execution_id, error=repr(error))

@@ -10,6 +10,7 @@ class names:  # noqa: N801 - a namespace of constants
     """Stable names of log events."""
 
     CHILD_LEFT = "child_left"
+    CHILD_LOST = "child_lost"
     COMMIT_FAILED = "commit_failed"
     ENGINE_BROKEN = "engine_broken"
     EXECUTION_NOT_UNDERSTOOD = "execution_not_understood"

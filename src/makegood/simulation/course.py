@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from makegood.core import inputs
-from makegood.core.children import Family
+from makegood.core.children import Family, family_of
 from makegood.core.events import Failure, Record
 from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
 from makegood.core.state import Key, State
+from makegood.engine.child_start import call_of, missing, refusal
 from makegood.engine.definitions import Registered, business_key_of, search_of
 from makegood.errors import Conflict, InputError, NotFound, Refused, nearest
-from makegood.model import ChildWorkflow
 from makegood.simulation.script import ScriptedServices
 from makegood.simulation.world import START_MS, STEPS_MAX, World
 
@@ -302,43 +302,44 @@ class _Member(World):
             case "halt" | "undo":
                 self._reach(key, undo=command.want == "undo")
 
-    def _step_of(self, key: Key) -> ChildWorkflow:
-        step = self.state.node(key).step
-        assert isinstance(step, ChildWorkflow)
-        return step
-
     def _resolved(self, key: Key) -> inputs.ChildResolved:
-        step = self._step_of(key)
+        step = call_of(self.state, key)
         registered = self.course.workflows.get(step.workflow)
         if registered is None or step.version not in {None, registered.program.version}:
-            message = f"no workflow {step.workflow!r} is registered.{nearest(step.workflow, self.course.workflows)}"
-            return inputs.ChildResolved(key, None, Failure("child_failed", message, None, "failed", step.id, key[1]))
-        try:
-            registered.check_input(self.state.instances[key].input)
-        except InputError as unfit:
-            return inputs.ChildResolved(key, None, Failure("schema_error", str(unfit), None, "failed", step.id, key[1]))
-        return inputs.ChildResolved(key, registered.program.version)
+            why = f"no workflow {step.workflow!r} is registered.{nearest(step.workflow, self.course.workflows)}"
+            return inputs.ChildResolved(key, None, missing(self.state, key, why))
+        unfit = refusal(registered, self.state, key)
+        return inputs.ChildResolved(key, None if unfit is not None else registered.program.version, unfit)
 
     def _run(self, key: Key) -> None:
-        name = self.state.instances[key].child
+        name, step = self.state.instances[key].child, call_of(self.state, key)
         assert name is not None
         child = self.course.worlds.get(name)
-        if child is not None:
-            if child.state.ended:
-                self.hear(_end_of(key, child.state))
-            return
-        family = Family(self.name, self.state.root or self.name, self.state.depth + 1)
-        try:
-            self.course.begin(
-                self.course.workflows[self._step_of(key).workflow], self.state.instances[key].input, name, family
-            )
-        except Conflict as taken:
-            self.hear(inputs.ChildEnded(key, "compensated", None, Failure(taken.code, str(taken))))
+        if child is None:
+            try:
+                child = self.course.begin(
+                    self.course.workflows[step.workflow],
+                    self.state.instances[key].input,
+                    name,
+                    family_of(self.state, key),
+                )
+            except Conflict as taken:
+                error = Failure(taken.code, str(taken), taken.existing, "rejected")
+                self.hear(inputs.ChildRefused(key, error))
+                return
+            if not child.journal:
+                return  # The engine died over its first record; what is to be done is asked again.
+        if step.detached:
+            self.hear(inputs.ChildBegun(key))
+        elif child.state.ended:
+            self.hear(_end_of(key, child.state))
 
     def _reach(self, key: Key, *, undo: bool) -> None:
         child = self.course.worlds.get(self.state.instances[key].child or "")
         if child is None:
             self.hear(inputs.ChildEnded(key, None))
+        elif call_of(self.state, key).detached:
+            self.hear(inputs.ChildBegun(key))
         elif child.state.ended and (not undo or child.state.status == "compensated"):
             self.hear(_end_of(key, child.state))
         else:

@@ -96,8 +96,8 @@ def id_taken(execution_id: str) -> Conflict:
 def key_taken(workflow: str, key: str, holder: str | None) -> Conflict:
     """A live execution holds the business key."""
     message = (
-        f"business key {key!r} of workflow {workflow!r} is held by execution {holder!r}, which has not ended. "
-        "Wait for its end, or use another key."
+        f"business key {key!r} of workflow {workflow!r} is held by execution {holder!r}, which has not ended "
+        "(or was called by one that has not). Wait for its end, or use another key."
     )
     return Conflict(message, code="business_key_taken", existing=holder)
 

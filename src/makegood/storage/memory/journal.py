@@ -26,7 +26,6 @@ class _Row:
     start: Start
     standing: Standing
     owner: int | None
-    holds_key: bool
     crashes: int = 0
     records: list[str] = field(default_factory=list)
 
@@ -46,6 +45,8 @@ class _Kept:
 
     rows: dict[str, _Row] = field(default_factory=dict)
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    holders: dict[str, set[str]] = field(default_factory=dict)
+    """For each root, who of its family holds a business key."""
     definitions: dict[str, dict[int, StoredDefinition]] = field(default_factory=dict)
     inbox: dict[int, InboxRow] = field(default_factory=dict)
     verdicts: dict[int, str] = field(default_factory=dict)
@@ -99,13 +100,15 @@ class MemoryStore:
             return rules.id_taken(append.execution_id), None
         start, standing = rules.initial(append)
         key = (start.workflow, start.business_key or "")
-        holds_key = start.business_key is not None and standing.ended_at_ms is None
+        lives = standing.ended_at_ms is None or start.root != append.execution_id
+        holds_key = start.business_key is not None and lives
         if holds_key and key in self._kept.keys:
             return rules.key_taken(*key, self._kept.keys[key]), None
         if holds_key:
             self._kept.keys[key] = append.execution_id
+            self._kept.holders.setdefault(start.root, set()).add(append.execution_id)
         search = msgspec.json.decode(msgspec.json.encode(start.search))
-        row = _Row(replace(start, search=search), standing, self._me, holds_key)
+        row = _Row(replace(start, search=search), standing, self._me)
         self._kept.rows[append.execution_id] = row
         self._stand(row, standing)
         return None, row
@@ -113,10 +116,22 @@ class MemoryStore:
     def _stand(self, row: _Row, standing: Standing) -> None:
         row.standing = standing
         row.owner = self._me if rules.is_owned(standing) else None
-        if standing.ended_at_ms is not None and row.holds_key:
-            # The key is free from now on, even if an operator brings the execution back to life.
-            row.holds_key = False
-            del self._kept.keys[row.start.workflow, row.start.business_key or ""]
+        if standing.ended_at_ms is not None:
+            self._free_keys(row.start.root)
+
+    def _free_keys(self, root: str) -> None:
+        """Free the keys of a family whose root has ended, even if an operator brings some of it back to life."""
+        head = self._kept.rows.get(root)
+        holders = self._kept.holders.get(root)
+        if not holders or (head is not None and head.standing.ended_at_ms is None):
+            return
+        for each in sorted(holders):
+            row = self._kept.rows[each]
+            if row.standing.ended_at_ms is not None:
+                del self._kept.keys[row.start.workflow, row.start.business_key or ""]
+                holders.discard(each)
+        if not holders:
+            del self._kept.holders[root]
 
     async def load(self, execution_id: str, *, start: int = 0, limit: int | None = None) -> list[Record]:
         """See `Journal.load`."""

@@ -35,8 +35,15 @@ INSERT INTO journal (execution_id, position, body) VALUES (?, ?, ?)
 -- safe: each id at most once in the values; the count of changed rows is compared with theirs.
 UPDATE execution SET status = v.column2, phase = v.column3, pivoted = v.column4, wake_at_ms = v.column5, parked = v.column6,
     ended_at_ms = v.column7, error_code = v.column8, overdue = v.column9, owner = v.column10,
-    held_key = iif(v.column7 IS NULL, held_key, NULL)
+    held_key = iif(v.column7 IS NULL OR root <> id, held_key, NULL)
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v WHERE execution.id = v.column1
+
+-- name: free_keys
+-- safe: after the standings, in their transaction; what has ended, and whose root has, never needs its key again.
+UPDATE execution SET held_key = NULL
+WHERE held_key IS NOT NULL AND ended_at_ms IS NOT NULL
+    AND root IN (SELECT root FROM execution WHERE id IN (VALUES (?)))
+    AND NOT EXISTS (SELECT 1 FROM execution AS r WHERE r.id = execution.root AND r.ended_at_ms IS NULL)
 
 -- name: insert_inbox_done
 -- safe: in the transaction of the record; a second settling of one id is no error.

@@ -18,7 +18,8 @@ Row = tuple[Any, ...]
 def execution_row(append: Append, owner: int) -> Row:
     """For `insert_execution`."""
     start, standing = rules.initial(append)
-    held = start.business_key if standing.ended_at_ms is None else None
+    # A child's is given back when both it and its root have ended; what ends at once gives its own back here.
+    held = start.business_key if standing.ended_at_ms is None or start.root != append.execution_id else None
     search = msgspec.json.encode(start.search).decode()
     return (
         append.execution_id,

@@ -91,8 +91,11 @@ class Writer:
         records: list[rows.Row] = []
         standings: dict[str, Standing] = {}
         settled: list[rows.Row] = []
+        ended: list[rows.Row] = []
         for number in numbers:
             each, text = batch[number], texts[number]
+            if each.standing is not None and each.standing.ended_at_ms is not None:
+                ended.append((each.execution_id,))
             if each.start is not None:
                 starts.append(rows.execution_row(each, self._me))
                 if each.start.search:
@@ -109,6 +112,7 @@ class Writer:
         self._execute("insert_search", search)
         self._execute("insert_record", records)
         self._stand(standings)
+        self._execute("free_keys", ended)
         self._execute("insert_inbox_done", settled)
 
     def _stand(self, standings: dict[str, Standing]) -> None:

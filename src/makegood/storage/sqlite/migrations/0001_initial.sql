@@ -16,7 +16,7 @@ CREATE TABLE execution (
     start_hash    TEXT    NOT NULL,
     started_at_ms INTEGER NOT NULL,
     business_key  TEXT,
-    held_key      TEXT,              -- the business key from the start to the first end
+    held_key      TEXT,              -- the business key from the start to the first end, of a child to its root's
     parent        TEXT,
     root          TEXT    NOT NULL,
     search        TEXT    NOT NULL,  -- the search attributes as one JSON object
@@ -34,10 +34,11 @@ CREATE TABLE execution (
     crashes       INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
     CHECK ((ended_at_ms IS NOT NULL) = (status NOT IN ('running', 'suspended', 'compensating'))),
     CHECK ((owner IS NOT NULL) = (ended_at_ms IS NULL AND parked = 0)),
-    CHECK (held_key IS NULL OR (held_key = business_key AND ended_at_ms IS NULL))
+    CHECK (held_key IS NULL OR (held_key = business_key AND (ended_at_ms IS NULL OR root <> id)))
 ) STRICT;
 
 CREATE UNIQUE INDEX execution_held_key ON execution (workflow, held_key) WHERE held_key IS NOT NULL;
+CREATE INDEX execution_family_key ON execution (root) WHERE held_key IS NOT NULL;
 CREATE INDEX execution_started  ON execution (started_at_ms, id);
 CREATE INDEX execution_workflow ON execution (workflow, started_at_ms, id);
 CREATE INDEX execution_status   ON execution (status, started_at_ms, id);
