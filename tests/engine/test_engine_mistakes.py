@@ -12,7 +12,6 @@ from makegood.core import inputs
 from makegood.engine import runner
 from makegood.storage.memory import MemoryStore
 
-
 pytestmark = pytest.mark.anyio
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,6 +245,21 @@ async def test_one_that_is_suspended_with_a_call_under_way_is_parked_after_the_r
         assert (await parked(engine, "x")).standing.status == "suspended"
         await engine.resume_execution("x")
         assert await engine.result("x") == 1
+
+
+@pytest.mark.parametrize("database", [":memory:", "file"])
+async def test_a_request_reaches_a_parked_parent_that_would_park_again_at_once(database: str, tmp_path: Path) -> None:
+    where = database if database == ":memory:" else str(tmp_path / "a.db")
+    async with mg.Engine(where) as engine:
+        engine.register("s", Counting())
+        await engine.put(waiting(None, "child"))
+        await engine.start(mg.workflow("parent", mg.child("c", "child")), id="p")
+        await parked(engine, "p")
+
+        await asyncio.wait_for(engine.cancel("p"), 30)
+
+        assert (await engine.end("p"))["status"] == "compensated"
+        assert {each.standing.status for each in await engine.list()} == {"compensated"}
 
 
 # --- room and places -----------------------------------------------------------------------------

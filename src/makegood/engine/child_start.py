@@ -33,7 +33,7 @@ def refusal(registered: Registered, state: State, key: Key) -> Failure | None:
     found = () if step.detached else pivots(registered.program.definition)
     if found:
         why = (
-            f"workflow {step.workflow!r} has a point of no return ({found[0]!r}), so that its caller could not undo it. "
+            f"workflow {step.workflow!r} has a point of no return ({found[0]!r}): its caller could not undo it. "
             "Write detached: true, or move the pivot into the caller."
         )
         return missing(state, key, why)

@@ -46,7 +46,7 @@ class Children:
         room: How many more executions may be taken in.
     """
 
-    def __init__(  # noqa: PLR0913 - everything around it, by name
+    def __init__(
         self,
         store: Store,
         runner: Runner,
@@ -265,13 +265,10 @@ class Children:
     async def _told(self, parent_id: str, child: str, end: ChildEnded) -> None:
         """Tell a parent of an end; one that cannot be told now looks after its children by itself later."""
         try:
-            parent = await self._intake.activate(parent_id)
-            try:
+            async with self._intake.holding(parent_id) as parent:
                 for key, _ in list(parent.state.attending):
                     if parent.state.instances[key].child == child:
                         self._news(parent, ChildEnded(key, end.status, end.output, end.error, end.reclaimed))
-            finally:
-                self._runner.rest(parent)
         except Exception as error:  # noqa: BLE001 - nobody waits for this, and others are to be told
             told = log.warning if isinstance(error, MakegoodError) else log.error
             told(names.CHILD_LEFT, execution=parent_id, child=child, want="hear", error=repr(error))

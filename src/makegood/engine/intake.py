@@ -5,8 +5,8 @@ that other processes left in the inbox.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from makegood.core import inputs
@@ -162,7 +162,7 @@ class Intake:
             self._looked = True
             for stored in found:
                 with suppress(Exception):  # It is logged, and stays where it is.
-                    self._runner.rest(await self._take(stored))
+                    self._runner.release(await self._take(stored))
             if len(found) < limit:
                 break
         else:
@@ -183,7 +183,7 @@ class Intake:
         return found
 
     async def _take(self, stored: Stored) -> Live:
-        """Load an execution that was claimed and resume it; one that cannot be understood or served is left alone.
+        """Load an execution that was claimed, resume and hold it; one not understood or not served is left alone.
 
         Raises:
             Refused: Its services are not all here.
@@ -193,7 +193,7 @@ class Intake:
             self._check_served(stored, registered)
             self._suspects.check_turn(stored)
             state, position = await self._load(stored.execution_id, registered)
-            live = Live(stored.execution_id, registered.program, state, position, standing_of(state))
+            live = Live(stored.execution_id, registered.program, state, position, standing_of(state), held=1)
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
             self._runner.resume(live, self._suspects.quarantine(stored))
         except Refused as error:
@@ -237,33 +237,46 @@ class Intake:
 
     # --- one execution, for a request ---
 
-    async def activate(self, execution_id: str) -> Live:
-        """The execution in memory: taken in if it was parked, revived if it has ended.
+    @asynccontextmanager
+    async def holding(self, execution_id: str) -> AsyncIterator[Live]:
+        """The execution in memory, where it stays meanwhile: taken in if it was parked, revived if it has ended.
 
         Raises:
             NotFound: There is no such execution.
             Refused: Its services are not all here.
         """
-        while (live := self._runner.live.get(execution_id)) is None:
+        live = await self._held(execution_id)
+        try:
+            yield live
+        finally:
+            self._runner.release(live)
+
+    async def _held(self, execution_id: str) -> Live:
+        while True:
+            live = self._runner.live.get(execution_id)
+            if live is not None:
+                live.held += 1
+                return live
             task = asyncio.get_running_loop().create_task(self._bring(execution_id))
             self._bringing.add(task)
             task.add_done_callback(self._bringing.discard)
             try:
                 # What was claimed must come in, whatever becomes of the one who asks for it.
-                await asyncio.shield(task)
+                live = await asyncio.shield(task)
             except asyncio.CancelledError:
                 if task.cancelled():
                     raise closed() from None
                 task.add_done_callback(self._nobody_asks)
                 raise
-        return live
+            if live is not None:
+                return live
 
     def _nobody_asks(self, task: asyncio.Task[Live | None]) -> None:
         if not task.cancelled() and task.exception() is None and (live := task.result()) is not None:
-            self._runner.rest(live)
+            self._runner.release(live)
 
     async def _bring(self, execution_id: str) -> Live | None:
-        """Take it in; None when somebody else does, or did while we looked."""
+        """Take it in and hold it; None when somebody else does, or did while we looked."""
         moving = self._loading.get(execution_id) or self._runner.parking.under_way.get(execution_id)
         if moving is not None:
             await asyncio.wait([moving])
@@ -290,13 +303,10 @@ class Intake:
             Refused: Its state does not allow it; nothing was changed.
             InputError: The payload of a signal does not fit.
         """
-        live = await self.activate(execution_id)
-        try:
+        async with self.holding(execution_id) as live:
             if isinstance(news, inputs.Signal):
                 _check_payload(live, news)
             await self._tell(live, news, inbox_id)
-        finally:
-            self._runner.rest(live)
 
     async def _tell(self, live: Live, news: inputs.Input, inbox_id: int | None) -> None:
         """Put news before a live execution; return when what followed is durable."""

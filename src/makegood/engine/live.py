@@ -21,6 +21,7 @@ class Live:
         standing: The row as it was last written.
         signature: What of the state the row was made from.
         sending: Requests under way.
+        held: How many look at it now: it stays in memory until they have.
         on_durable: What waits for everything queued so far.
         inbox_ids: Requests from other processes that the next record settles.
     """
@@ -33,6 +34,7 @@ class Live:
     signature: tuple[object, ...] = ()
     queued: int = 0
     sending: int = 0
+    held: int = 0
     leaving: bool = False
     asked: dict[tuple[Key, bool], None] = field(default_factory=dict)
     on_durable: list[Callable[[Exception | None], None]] = field(default_factory=list)

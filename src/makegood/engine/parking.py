@@ -51,7 +51,7 @@ class Parking:
     def park_if_idle(self, execution: Live) -> None:
         """Give its memory back if nothing but time or a request from outside moves it for a while."""
         state = execution.state
-        if execution.queued or execution.sending or execution.asked or execution.leaving:
+        if execution.queued or execution.sending or execution.asked or execution.held or execution.leaving:
             return
         if state.open or state.ended or (state.status != "suspended" and (state.ready or state.more)):
             return

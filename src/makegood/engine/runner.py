@@ -277,7 +277,7 @@ class Runner:
                 each(error)
         if error is None:
             if ended and execution.queued == 0 and execution.state.ended:
-                self._forget(execution)
+                self.rest(execution)
                 self._on_end(execution)
             else:
                 self.parking.park_if_idle(execution)
@@ -305,8 +305,13 @@ class Runner:
         """It was only looked at: one that has ended, or that just waits, need not stay in memory."""
         if not execution.state.ended:
             self.parking.park_if_idle(execution)
-        elif not execution.queued and not execution.leaving:
+        elif not execution.queued and not execution.held and not execution.leaving:
             self._forget(execution)
+
+    def release(self, execution: Live) -> None:
+        """One that held it has looked."""
+        execution.held -= 1
+        self.rest(execution)
 
     # --- sending ---
 
