@@ -215,3 +215,30 @@ def test_database_that_fails_on_the_way_is_exit_6_and_says_how_to_go_on(
     assert (ran.code, ran.out) == (6, "")
     assert "the disk or the quota is full. Make room" in ran.err
     assert "execution a goes on with:\n  makegood run trip.yaml --id a" in ran.err
+
+
+def test_refusal_behind_a_pivot_is_told_with_the_ways_out(
+    cli: Cli, hotels: tuple[str, str], service: RecordingService, tmp_path: Path
+) -> None:
+    steps = "[{id: pay, call: hotels.charge, pivot: true}, {id: confirm, call: hotels.confirm, retriable: true}]"
+    (tmp_path / "sold.yaml").write_text(f"name: sold\nsteps: {steps}\n")
+    service.answers["confirm"] = REFUSED
+
+    ran = cli("run", "sold.yaml", *hotels, "--id", "s")
+
+    assert ran.code == 5
+    assert "suspended: after_pivot" in ran.err
+    assert "progress is not shown" not in ran.err
+    assert "makegood resume s " in ran.err
+    assert "makegood resolve s " in ran.err
+    assert " confirm --as succeeded --note WHY" in ran.err
+
+
+def test_child_that_is_not_registered_is_named_with_a_remedy(cli: Cli, hotels: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "parent.yaml").write_text("name: parent\nsteps: [{id: kid, workflow: packing}]\n")
+
+    ran = cli("run", "parent.yaml", *hotels)
+
+    assert ran.code == 3
+    assert "no workflow 'packing' is registered" in ran.err
+    assert "makegood workflows put FILE" in ran.err

@@ -54,6 +54,39 @@ def test_line_tells_outcome_attempt_and_duration() -> None:
     assert told(state, done, T0 + 12) == "a succeeded (attempt 1, 12 ms)"
 
 
+def test_suspension_behind_a_pivot_is_told_without_a_step() -> None:
+    stopped = ev.ExecutionSuspended("after_pivot", note="no stock")
+    state = state_of(CALLS, SCHEDULED, STARTED, (12, stopped))
+
+    assert told(state, stopped, T0 + 12) == "suspended: after_pivot (no stock)"
+
+
+def test_no_next_attempt_is_promised_that_nobody_waits_for() -> None:
+    error = ev.Failure("goods_broken", "They fell.", outcome="rejected")
+    state = state_of(CALLS, SCHEDULED, STARTED, (10, ended := ev.AttemptEnded("a", (), 1, error, T0 + 10)))
+
+    assert told(state, ended, T0 + 10) == "a attempt 1 rejected: goods_broken: They fell."
+
+
+def test_signal_that_did_not_come_is_told_as_such() -> None:
+    text = "name: t\nsteps: [{id: a, signal: go, timeout: 5s, on_timeout: continue}]"
+    began = (0, ev.StepStarted("a", (), T0 + 5000))
+    state = state_of(text, began, (5000, gone := ev.StepSucceeded("a", (), None)))
+    taken = state_of(text, began, (10, came := ev.StepSucceeded("a", (), None)))
+
+    assert told(state, gone, T0 + 5000) == "a got no signal in time, and goes on (5 s)"
+    assert told(taken, came, T0 + 10) == "a succeeded (10 ms)"
+
+
+def test_child_is_told_with_its_id() -> None:
+    scheduled = (0, ev.StepScheduled("a", (), None, "workflow:packing"))
+    state = state_of("name: t\nsteps: [{id: a, workflow: packing}]", scheduled)
+    started = ev.ChildStarted("a", (), "c-1", 2)
+    evolve(state, started, T0)
+
+    assert told(state, started, T0) == "a runs workflow packing (version 2) as c-1"
+
+
 def test_branch_that_is_not_taken_is_not_shown() -> None:
     text = "name: t\nsteps: [{id: c, if: 'true', then: [{id: a, call: s.m}], else: [{id: b, call: s.n}]}]"
     started = (0, ev.StepStarted("c"))

@@ -19,6 +19,7 @@ from makegood.cli.logs import Warnings
 from makegood.cli.loop import StopSignals, run_async
 from makegood.cli.output import print_json
 from makegood.cli.progress import Follower, progress_for_stderr
+from makegood.cli.words import name_of
 from makegood.core.program import Program
 from makegood.core.state import State
 from makegood.core.view import describe
@@ -274,7 +275,17 @@ def summary_of(view: dict[str, Any], database: str) -> str:
         )
     if view["status"] == "suspended":
         lines.append(f"let it go on: makegood resume {where}")
+        if stopped is not None and stopped["reason"] in {"pivot_unknown", "after_pivot"}:
+            lines.append(
+                f"or settle it yourself: makegood resolve {where} {_step_to_settle(view)} --as succeeded --note WHY"
+            )
     return "\n".join(lines)
+
+
+def _step_to_settle(view: dict[str, Any]) -> str:
+    """The step that waits for a person, or STEP where it is not clear which one does."""
+    found = [each for each in view["steps"] if each["kind"] == "call" and each["forward"] in {"running", "unknown"}]
+    return shlex.quote(name_of(found[0]["step"], found[0]["iteration"])) if len(found) == 1 else "STEP"
 
 
 def _again(plan: _Plan) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from makegood.core import events as ev
 from makegood.core.program import Kind
 from makegood.core.state import Instance, State
-from makegood.model import SignalStep
+from makegood.model import ChildWorkflow, SignalStep
 
 SHOWN_MAX = 200
 """Characters of a message that one line shows."""
@@ -51,7 +51,7 @@ def name_of(step: str, iteration: ev.Iteration) -> str:
 
 def told(state: State, event: ev.Event, at_ms: int) -> str | None:
     """One line about an event that the state has just taken in, or None when it is not worth one."""
-    if hasattr(event, "step"):
+    if getattr(event, "step", None) is not None:
         return _of_step(state, event, at_ms)
     return _of_execution(state, event)
 
@@ -101,15 +101,18 @@ def _of_step(state: State, event: Any, at_ms: int) -> str | None:  # noqa: C901,
             return f"{name} {'undo calls' if event.undo else 'calls'} {target.call} (attempt {event.attempt})"
         case ev.AttemptEnded():
             doing = f"{name} undo" if event.undo else name
-            wait = span_text(event.retry_at_ms - at_ms)
             what = "lost in a crash" if event.lost else f"{event.error.outcome}: {failure_text(event.error)}"
-            return f"{doing} attempt {event.attempt} {what}; next attempt in {wait}"
+            return f"{doing} attempt {event.attempt} {what}{_next_attempt(event.retry_at_ms - at_ms)}"
         case ev.AttemptOngoing():
             return (
                 f"{name}{' undo' if event.undo else ''} accepted; asked again in {span_text(event.poll_at_ms - at_ms)}"
             )
         case ev.StepStarted():
             return f"{name} {_began(node.kind, node.step, event)}"
+        case ev.ChildStarted():
+            return f"{name} runs workflow {_workflow(node.step)} (version {event.version}) as {event.child}"
+        case ev.StepSucceeded() if _went_on_without(node.kind, instance, at_ms):
+            return f"{name} got no signal in time, and goes on ({_effort(instance, at_ms)})"
         case ev.StepSucceeded():
             return f"{name} succeeded ({_effort(instance, at_ms)})"
         case ev.StepFailed():
@@ -134,6 +137,22 @@ def _of_step(state: State, event: Any, at_ms: int) -> str | None:  # noqa: C901,
             return None
 
 
+def _next_attempt(wait_ms: int) -> str:
+    """Nothing where none is awaited: it follows at once, or when a person says so."""
+    return f"; next attempt in {span_text(wait_ms)}" if wait_ms > 0 else ""
+
+
+def _workflow(step: Any) -> str:
+    assert isinstance(step, ChildWorkflow)
+    return step.workflow
+
+
+def _went_on_without(kind: Kind, instance: Instance, at_ms: int) -> bool:
+    """A signal that did not come, with `on_timeout: continue`."""
+    until_ms = instance.until_ms
+    return kind is Kind.SIGNAL and instance.output is None and until_ms is not None and at_ms >= until_ms
+
+
 def _began(kind: Kind, step: Any, event: ev.StepStarted) -> str:
     until = "" if event.until_ms is None else f" until {clock_text(event.until_ms)}"
     if kind is Kind.WAIT:
@@ -151,4 +170,6 @@ def _effort(instance: Instance, at_ms: int) -> str:
 def _undo_effort(instance: Instance, at_ms: int) -> str:
     if instance.undo is None:
         return "0 attempts"
-    return f"attempt {instance.undo.attempts}, {span_text(at_ms - instance.undo.since_ms)}"
+    span = span_text(at_ms - instance.undo.since_ms)
+    # The undo of a child has no attempts of its own: what the child undoes has them.
+    return f"attempt {instance.undo.attempts}, {span}" if instance.undo.attempts else span

@@ -79,7 +79,10 @@ class Definitions:
         newest = {each.name: each.version for each in await self._journal.definitions()}
         if name in newest:
             return f"workflow {name!r} has no version {version}; its newest is {newest[name]}."
-        return f"no workflow {name!r} is registered.{nearest(name, newest)}"
+        return (
+            f"no workflow {name!r} is registered.{nearest(name, newest)} "
+            "Register it first: `makegood workflows put FILE`, or `engine.put(definition)`."
+        )
 
     def _keep(self, definition: Definition, version: int) -> Registered:
         key = (definition.name, version)
