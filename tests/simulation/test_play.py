@@ -353,3 +353,19 @@ def test_plays_are_repeatable_and_a_thousand_of_them_are_nothing() -> None:
 
     assert all(each.end == "compensated" and len(each.calls) == 12 for each in plays)
     assert len({tuple(request.at_ms for request in each.requests) for each in plays}) == 2
+
+
+def test_a_payload_that_does_not_fit_is_refused_whichever_step_has_the_schema() -> None:
+    answer = {"type": "object", "required": ["by"]}
+    approval = mg.workflow(
+        "approval",
+        mg.signal("early", "answered", timeout="1m", on_timeout="continue"),
+        mg.signal("late", "answered", schema=answer),
+    )
+    played = play(approval, until="1s")
+
+    with pytest.raises(mg.InputError, match="'answered' does not fit its schema"):
+        played.signal("answered", {"who": "Ada"})
+
+    assert played.waiting == ["answered"]
+    assert play(approval, until="2m").signal("answered", {"by": "Ada"}).output == {"by": "Ada"}

@@ -14,7 +14,7 @@ from makegood.app.config import Config
 from makegood.app.reading import path_of, reading
 from makegood.app.wiring import settings_of
 from makegood.engine.client import Engine
-from makegood.engine.definitions import schema_check
+from makegood.engine.definitions import check_payload
 from makegood.errors import NotFound, Refused, StorageHeld, nearest
 from makegood.model import SignalStep
 from makegood.ports import Slot
@@ -87,8 +87,7 @@ def _check_signal(steps: list[SignalStep], body: dict[str, Any]) -> None:
     names = {step.signal for step in steps}
     if body["name"] not in names:
         raise NotFound(f"no step of the definition waits for signal {body['name']!r}.{nearest(body['name'], names)}")
-    schema = next((step.schema for step in steps if step.signal == body["name"]), None)
-    schema_check(schema, f"the payload of signal {body['name']!r}")(body["payload"])
+    check_payload(steps, body["name"], body["payload"])
 
 
 async def _decided_here(database: str, config: Config, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from makegood.core.program import Program, compile_program
 from makegood.errors import InputError, NotFound, nearest
 from makegood.expression import Expression, ExpressionError, compile_expression
 from makegood.language import load_canonical
-from makegood.model import Definition
+from makegood.model import Definition, SignalStep
 from makegood.ports import Journal
 
 KEPT_MAX = 256
@@ -120,6 +120,17 @@ def schema_check(schema: Any, what: str) -> Callable[[Any], None]:
             raise InputError(f"{what} does not fit its schema at {pointer or '/'}: {error.message}", pointer=pointer)
 
     return check
+
+
+def check_payload(steps: Iterable[object], name: str, payload: Any) -> None:
+    """Check a signal's payload against the one schema that its name has, at whichever step that is given.
+
+    Raises:
+        InputError: It does not fit.
+    """
+    signals = (step for step in steps if isinstance(step, SignalStep) and step.signal == name)
+    schema = next((step.schema for step in signals if step.schema is not None), None)
+    schema_check(schema, f"the payload of signal {name!r}")(payload)
 
 
 def business_key_of(registered: Registered, value: Any) -> str | None:

@@ -13,14 +13,13 @@ from makegood.core import inputs
 from makegood.core.evolve import fold
 from makegood.core.state import ENDS, State
 from makegood.engine.committer import closed
-from makegood.engine.definitions import Definitions, Registered, schema_check
+from makegood.engine.definitions import Definitions, Registered, check_payload
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
 from makegood.engine.requests import request_of
 from makegood.engine.runner import Runner
 from makegood.engine.suspects import Suspects
 from makegood.errors import Fenced, NotFound, Refused, StorageError
-from makegood.model import SignalStep
 from makegood.ports import Clock, InboxRow, Invoker, Journal, Leases, Stored
 
 CLAIM_MAX = 500
@@ -305,7 +304,7 @@ class Intake:
         """
         async with self.holding(execution_id) as live:
             if isinstance(news, inputs.Signal):
-                _check_payload(live, news)
+                check_payload((node.step for node in live.program.nodes), news.name, news.payload)
             await self._tell(live, news, inbox_id)
 
     async def _tell(self, live: Live, news: inputs.Input, inbox_id: int | None) -> None:
@@ -356,9 +355,3 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - one that cannot be understood must not stop the others
             log.warning(names.REQUEST_DROPPED, execution=row.execution_id, kind=row.kind, error=repr(error))
             await self._store.drop_inbox([row.id], verdict=str(error) or repr(error))
-
-
-def _check_payload(live: Live, news: inputs.Signal) -> None:
-    steps = (node.step for node in live.program.nodes)
-    schema = next((step.schema for step in steps if isinstance(step, SignalStep) and step.signal == news.name), None)
-    schema_check(schema, f"the payload of signal {news.name!r}")(news.payload)

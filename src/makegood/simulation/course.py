@@ -17,7 +17,7 @@ from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
 from makegood.core.state import Key, State
 from makegood.engine.child_start import call_of, missing, refusal
-from makegood.engine.definitions import Registered, business_key_of, search_of
+from makegood.engine.definitions import Registered, business_key_of, check_payload, search_of
 from makegood.errors import Conflict, InputError, NotFound, Refused, nearest
 from makegood.simulation.script import ScriptedServices
 from makegood.simulation.world import START_MS, STEPS_MAX, World
@@ -165,7 +165,13 @@ class Course:
             self.now_ms = max(self.now_ms, until_ms)
 
     def tell(self, news: inputs.Input) -> bool:
-        """Put news before the execution, now; False when the engine died over it."""
+        """Put news before the execution, now; False when the engine died over it.
+
+        Raises:
+            InputError: A signal's payload does not fit its schema. Refused and kin come from the core.
+        """
+        if isinstance(news, inputs.Signal):
+            check_payload((node.step for node in self._registered.program.nodes), news.name, news.payload)
         self.first.now_ms = max(self.first.now_ms, self.now_ms)
         return self.first.tell(news)
 

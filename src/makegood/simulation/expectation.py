@@ -47,9 +47,9 @@ def _end(scenario: Scenario, played: Played) -> Iterator[Difference]:
     expect, view = scenario.expect, played.view
     error = view["error"] or {}
     if view["status"] != expect["status"]:
-        yield Difference(
-            "status", f"expected {expect['status']}, got {view['status']} (error: {json_text(view['error'])})"
-        )
+        reason = "suspended" if "suspended" in view else "error"
+        why = f"{reason}: {json_text(view[reason])}"
+        yield Difference("status", f"expected {expect['status']}, got {view['status']} ({why})")
     if not played.crashed:
         if "error_code" in expect and error.get("code") != expect["error_code"]:
             yield Difference(
