@@ -14,6 +14,9 @@ from ledger import Refusal
 DECLINED_CARD = "4000-0000-0000-0002"
 NIGHTS_MAX = 30
 PIECES_MAX = 100
+BUDGET = 5000
+DISPOSABLE = "@mailinator.example"
+COUNTRIES_OF_PAYROLL = ("AT", "CH", "DE", "FR", "NL")
 
 Business = Callable[[Any, str], Any]
 
@@ -87,6 +90,13 @@ def reserve_stock(given: Any, plate: str) -> Any:
     return {"id": f"stock-{plate}", "pieces": wanted}
 
 
+def confirm_stock(given: Any, plate: str) -> Any:
+    """Reserved goods become sold ones, unless they were found broken."""
+    if field(given, "broken"):
+        raise Refusal("goods_broken", "The goods fell off the shelf.")
+    return {"id": f"parcel-{plate}"}
+
+
 def score_fraud(given: Any, _plate: str) -> Any:
     """A bad score for customers at example.test."""
     return {"score": 95 if str(field(given, "customer", "")).endswith("@example.test") else 5}
@@ -128,6 +138,68 @@ def device_health(given: Any, _plate: str) -> Any:
     return {"healthy": not sick, "unhealthy": sick}
 
 
+# --- purchase ---
+
+
+def hold_budget(given: Any, plate: str) -> Any:
+    """Money put aside, up to what a department has."""
+    amount = field(given, "amount", 0)
+    if amount > BUDGET:
+        raise Refusal("over_budget", f"{amount} is wanted, and {BUDGET} is left.", left=BUDGET)
+    return {"id": f"hold-{plate}", "left": BUDGET - amount}
+
+
+def ask(given: Any, plate: str) -> Any:
+    """A question on somebody's desk."""
+    return {"id": f"question-{plate}", "who": field(given, "who")}
+
+
+def place_order(given: Any, plate: str) -> Any:
+    """An order at a supplier."""
+    return {"order": f"PO-{plate}", "article": field(given, "article")}
+
+
+# --- contacts ---
+
+
+def create_contact(given: Any, plate: str) -> Any:
+    """A contact, if it has an address that can be one."""
+    email = str(field(given, "email", "nobody@example.org"))
+    if "@" not in email:
+        raise Refusal("bad_address", f"{email!r} is no e-mail address.", email=email)
+    return {"id": f"contact-{plate}", "email": email}
+
+
+def subscribe(given: Any, plate: str) -> Any:
+    """A subscription, but not for addresses that are thrown away."""
+    email = str(field(given, "email", ""))
+    if email.endswith(DISPOSABLE):
+        raise Refusal("disposable_address", f"{email} is thrown away after use.", email=email)
+    return {"id": f"subscription-{plate}"}
+
+
+# --- onboarding ---
+
+
+def create_account(given: Any, plate: str) -> Any:
+    """An account, named after the person."""
+    name = str(field(given, "name", "nobody"))
+    return {"id": f"account-{plate}", "login": name.lower().replace(" ", ".")}
+
+
+def review_account(given: Any, _plate: str) -> Any:
+    """What an auditor notes; nothing is changed."""
+    return {"account": field(given, "account"), "remark": "seen"}
+
+
+def enroll(given: Any, plate: str) -> Any:
+    """A place on the payroll, in the countries that have one."""
+    country = field(given, "country", "DE")
+    if country not in COUNTRIES_OF_PAYROLL:
+        raise Refusal("no_payroll", f"There is no payroll in {country}.", country=country)
+    return {"id": f"payroll-{plate}"}
+
+
 def done(_given: Any, plate: str) -> Any:
     """An answer to a request that always succeeds, such as an undo."""
     return {"done": True, "id": plate}
@@ -145,7 +217,7 @@ SERVICES: dict[str, dict[str, Method]] = {
         "capture": Method(done), "refund": Method(done),
     },
     "mail": {"send": Method(done)},
-    "inventory": {"reserve": Method(reserve_stock), "release": Method(done)},
+    "inventory": {"reserve": Method(reserve_stock), "release": Method(done), "confirm": Method(confirm_stock)},
     "fraud": {"score": Method(score_fraud, effect=False)},
     "parcels": {"book": Method(book_parcel), "cancel": Method(done)},
     "freight": {"book": Method(book_freight), "cancel": Method(done)},
@@ -155,4 +227,14 @@ SERVICES: dict[str, dict[str, Method]] = {
         "flash": Method(flash), "restore": Method(done), "health": Method(device_health, effect=False),
         "publish": Method(done),
     },
+    "budgets": {"hold": Method(hold_budget), "release": Method(done)},
+    "desk": {"ask": Method(ask), "withdraw": Method(done)},
+    "purchasing": {"order": Method(place_order), "cancel": Method(done)},
+    "contacts": {"create": Method(create_contact), "remove": Method(done)},
+    "newsletter": {"subscribe": Method(subscribe), "unsubscribe": Method(done)},
+    "accounts": {
+        "create": Method(create_account), "remove": Method(done), "review": Method(review_account, effect=False),
+    },
+    "badges": {"make": Method(done), "void": Method(done)},
+    "payroll": {"enroll": Method(enroll), "remove": Method(done)},
 }  # fmt: skip

@@ -43,6 +43,11 @@ RUNS: list[tuple[str, str, int, str | None, list[str]]] = [
     ("firmware/rollout", "ok", 0, None, [*RING, "fleet.health", "fleet.publish"]),
     ("firmware/rollout", "canary-unhealthy", 3, "canary_unhealthy", [*RING[:3], "fleet.restore"]),
     ("firmware/rollout", "battery-low", 3, "battery_low", [*RING, *["fleet.restore"] * 3]),
+    ("purchase/purchase", "over-budget", 3, "over_budget", ["budgets.hold"]),
+    (
+        "checkout/checkout", "payment-declined", 3, "card_declined",
+        ["inventory.reserve", "payments.charge", "inventory.release"],
+    ),
     ("firmware/rollout", "ring-unhealthy", 3, "ring_unhealthy", [*RING, "fleet.health", *["fleet.restore"] * 4]),
 ]  # fmt: skip
 
@@ -91,6 +96,22 @@ def test_an_example_ends_as_its_readme_says(
     assert (result.get("error") or {}).get("code") == error
     assert in_order([call["call"] for call in ledger["calls"]]) == calls
     assert bool(ledger["standing"]) == (code == 0)
+
+
+def test_a_refused_row_is_undone_alone(services: ExampleServices, tmp_path: Path) -> None:
+    code, result = run(services, tmp_path, "contacts/contacts", "bad-rows")
+
+    assert code == 0
+    assert [each["row"] for each in result["output"]["refused"]] == [1, 2]
+    rows = [f"{result['id']}:{step}[{row}]" for step in ("contact", "subscription") for row in (0, 3)]
+    assert services.ledger(result["id"])["standing"] == rows
+
+
+def test_a_wrong_file_leaves_nothing(services: ExampleServices, tmp_path: Path) -> None:
+    code, result = run(services, tmp_path, "contacts/contacts", "wrong-file")
+
+    assert (code, result["error"]["code"]) == (3, "too_many_refused")
+    assert services.ledger(result["id"])["standing"] == []
 
 
 def test_devices_go_back_last_one_first(services: ExampleServices, tmp_path: Path) -> None:

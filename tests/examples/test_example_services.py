@@ -71,6 +71,11 @@ REFUSED = [
     ("inventory.reserve", {"items": [{"quantity": 101}]}, 409, "out_of_stock"),
     ("images.resolve", {"version": "0.0.0"}, 404, "no_such_image"),
     ("fleet.flash", {"device": "d-lowbattery"}, 409, "battery_low"),
+    ("budgets.hold", {"amount": 5001}, 409, "over_budget"),
+    ("contacts.create", {"email": "nobody"}, 409, "bad_address"),
+    ("newsletter.subscribe", {"email": "m@mailinator.example"}, 409, "disposable_address"),
+    ("inventory.confirm", {"broken": True}, 409, "goods_broken"),
+    ("payroll.enroll", {"country": "US"}, 409, "no_payroll"),
 ]
 
 
