@@ -76,7 +76,13 @@ _LEFT = {
 
 def _effect_row(effect: dict[str, Any]) -> list[str]:
     name = effect["step"] + "".join(f"[{number}]" for number in effect["iteration"])
-    return [name, effect["call"], _LEFT[effect["effect"]], effect["key"]]
+    return [name, effect["call"], _left(effect), effect["key"]]
+
+
+def _left(effect: Mapping[str, Any]) -> str:
+    """A child's undo has no attempts of its own, so that says nothing about whether it was tried."""
+    untried = effect["effect"] == "remaining" and not effect["undo_attempts"] and effect["undo_call"] != "workflow"
+    return "is still there; its undo was not tried" if untried else _LEFT[effect["effect"]]
 
 
 def _section(title: str, rows: list[list[str]]) -> Iterator[str]:
