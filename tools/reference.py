@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import typer
+import yaml
 
 import makegood
 from makegood import errors
@@ -197,23 +198,40 @@ def definition() -> str:
     }
     used = {key.form for table in (keys.TOP, *keys.KIND_KEYS.values(), *tables.values()) for key in table.values()}
     settled("the forms", used, TEXTS["forms"])
-    parts = [TEXTS["intro"]["definition"], "## Top level\n", _keys(keys.TOP), "## Steps\n", TEXTS["intro"]["steps"]]
-    parts += ["### Every step\n", _keys(keys.COMMON)]
+    settled("the examples of keys", {"Top level", "Every step", *keys.KINDS, *tables}, TEXTS["examples"])
+    parts = [TEXTS["intro"]["definition"], "## Top level\n", *_keys("Top level", keys.TOP)]
+    parts += ["## Steps\n", TEXTS["intro"]["steps"], "### Every step\n", *_keys("Every step", keys.COMMON)]
     for name, kind in keys.KINDS.items():
         others = {each.name: each for each in (kind.key, *kind.others)}
-        parts += [f"### {name}\n", f"{kind.key.says} Output: {kind.output}.\n", _keys(others)]
+        parts += [f"### {name}\n", f"{kind.key.says} Output: {kind.output}.\n", *_keys(name, others)]
     parts.append("## Parts\n")
     for title, table in tables.items():
-        parts += [f"### {title}\n", _keys(table)]
+        parts += [f"### {title}\n", *_keys(title, table)]
     parts += ["## Limits\n", TEXTS["intro"]["limits"], rows(("limit", "value", "of what"), _limits())]
     return page("The workflow definition", "src/makegood/language/keys.py", *parts)
 
 
-def _keys(table: Mapping[str, keys.Key]) -> str:
-    return rows(
+def _keys(title: str, table: Mapping[str, keys.Key]) -> tuple[str, str]:
+    """The table of keys, and an example that has each of them."""
+    text = TEXTS["examples"][title].lstrip("\n")
+    missing = sorted(set(table) - set(_written(yaml.safe_load(text))))
+    if missing:
+        raise Missing(f"docs/reference/texts.toml: the example of {title!r} does not show {', '.join(missing)}.")
+    if problems := problems_of(text):
+        raise Missing(f"docs/reference/texts.toml: the example of {title!r}: {problems[0].message}")
+    told = rows(
         ("key", "type", "default", "meaning"),
         ((_named(key), _form(key), _key_default(key), key.says) for key in table.values()),
     )
+    return told, f"```yaml\n{text}```\n"
+
+
+def _written(value: Any) -> Iterator[str]:
+    """Every key in a tree."""
+    if isinstance(value, dict):
+        yield from value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _written(each)
 
 
 def _named(key: keys.Key) -> str:
