@@ -109,3 +109,17 @@ def test_every_page_can_be_reached_from_the_front() -> None:
 
     ours = [page for page in PAGES if not page.is_relative_to(ROOT / "examples")]
     assert [str(page.relative_to(ROOT)) for page in ours if page not in reached] == []
+
+
+def test_ends_that_are_shown_are_told_as_the_command_line_tells_them() -> None:
+    ended = r"completed|(failed|compensated|compensation failed); the cause: .+|suspended \(.+"
+    told = re.compile(rf"execution \S+ ({ended})")
+    shown = [
+        (str(block), line)
+        for block in blocks("text")
+        for line in block.text.splitlines()
+        if line.startswith("execution ") and not line.startswith(("execution  ", "execution 01"))
+    ]
+
+    assert shown
+    assert [each for each in shown if not told.fullmatch(each[1])] == []

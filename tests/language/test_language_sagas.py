@@ -109,6 +109,9 @@ def test_other_warnings():
     assert warned(flow("{id: a, call: x.y, retry: {max_attempts: 1, retry_on: [e]}}")) == [
         (3, "retry_on_single_attempt")
     ]
+    scope = "{{id: t, try: [{{id: a, call: x.y, read_only: true}}], catch: [{{errors: [{}], steps: []}}]}}"
+    assert warned(flow(scope.format("sold_out, rejected"))) == []
+    assert warned(flow(scope.format("sold_out, rejcted"))) == [(3, "nearly_a_class")]
 
 
 def test_a_warning_refuses_nothing_and_says_that_it_is_one():

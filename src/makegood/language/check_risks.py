@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from makegood.language.order import parts, walk
 from makegood.language.problems import Problems
 from makegood.model import Call, ChildWorkflow, Definition, Fail, RetryPolicy, SignalStep, Step, Try, Wait
+
+CLASSES = ("rejected", "not_sent", "unknown")
 
 
 def check_risks(definition: Definition, problems: Problems) -> None:
@@ -16,8 +20,23 @@ def check_risks(definition: Definition, problems: Problems) -> None:
     for step in walk(definition.steps):
         if isinstance(step, Call):
             _call(step, problems)
+        if isinstance(step, Try):
+            _classes(step, problems)
         if isinstance(step, Wait) and definition.timeout_ms is not None:
             _wait(step, definition.timeout_ms, problems)
+
+
+def _classes(scope: Try, problems: Problems) -> None:
+    """A code may be any word, so a class that is misspelt is one, and catches nothing."""
+    for nth, handler in enumerate(scope.handlers):
+        for place, code in enumerate(handler.errors):
+            close = get_close_matches(code, CLASSES, n=1, cutoff=0.8)
+            if close and code not in CLASSES:
+                message = (
+                    f"Step {scope.id!r} catches the code {code!r}, and not the class {close[0]!r}. "
+                    f"Write {close[0]}, if that is meant."
+                )
+                problems.warning("nearly_a_class", message, f"{scope.pointer}/catch/{nth}/errors/{place}")
 
 
 def _wait(step: Wait, timeout_ms: int, problems: Problems) -> None:
