@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         when,
         workflow,
     )
+    from makegood.language.changes import Change, changes
     from makegood.model import Limits
     from makegood.ports import Query
     from makegood.services import Call, Ongoing, ServiceConfig
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
+    "Change",
     "CompensationFailed",
     "ConfigurationError",
     "Conflict",
@@ -92,6 +94,7 @@ __all__ = [
     "StorageVersion",
     "__version__",
     "call",
+    "changes",
     "child",
     "fail",
     "foreach",
@@ -113,6 +116,7 @@ _BUILDERS = "call child fail foreach on_error parallel repeat sequential set_ si
 _HOMES = {
     **dict.fromkeys(_BUILDERS.split(), "makegood.language.builders"),
     "Call": "makegood.services",
+    "Change": "makegood.language.changes",
     "Engine": "makegood.engine.client",
     "Execution": "makegood.engine.handle",
     "Limits": "makegood.model",
@@ -120,6 +124,7 @@ _HOMES = {
     "Query": "makegood.ports",
     "ServiceConfig": "makegood.services",
     "Settings": "makegood.core.judgement",
+    "changes": "makegood.language.changes",
     "load": "makegood.app.files",
 }
 """Where a name lives; one that is not listed is an error and lives in `makegood.errors`."""

@@ -5,7 +5,7 @@ Rule: nothing here writes, and nothing is held open over a pause.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from makegood.core.evolve import fold
 from makegood.core.program import Program
 from makegood.core.state import State
 from makegood.core.view import describe, time_text
+from makegood.engine.census import Census, census
 from makegood.engine.definitions import Definitions
 from makegood.errors import ConfigurationError, InputError, NotFound
 from makegood.ports import Journal, Query, Stored, StoredDefinition
@@ -82,6 +83,14 @@ class Reading:
         stored = await self._store.definition(name, version)
         assert stored is not None
         return stored
+
+    async def loaded(self, name: str, version: int | None = None) -> Program:
+        """One version of a workflow, or the newest, compiled. Raises as `definition`."""
+        return (await self._definitions.get(name, version)).program
+
+    async def census(self, name: str, versions: Collection[int], *, look_into: int) -> dict[int, Census]:
+        """How many executions of some versions live, and where they stand. Raises as `definition`."""
+        return await census(self._store, self._definitions, name, versions, look_into=look_into)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     workflows.command("list")(workflows_list)
     workflows.command("show")(workflows_show)
     workflows.command("put")(workflows_put)
+    workflows.command("diff")(workflows_diff)
     app.add_typer(workflows, name="workflows")
     db = typer.Typer(no_args_is_help=True, help="Look at a database.")
     # Two commands keep this a group; `status` alone would become the group itself.
@@ -62,6 +63,25 @@ def workflows_put(
     from makegood.cli.registering import put_workflow
 
     put_workflow(file, config, service or [], database, json=json)
+
+
+def workflows_diff(
+    before: Annotated[
+        str, typer.Argument(metavar="NAME[@N]|FILE", help="The older one; without @N the newest.", show_default=False)
+    ],
+    after: Annotated[str, typer.Argument(metavar="NAME[@N]|FILE", help="The newer one.", show_default=False)],
+    look_into: Annotated[
+        int, typer.Option("--look-into", metavar="N", help="Live executions whose step is looked up, at most.")
+    ] = 2000,
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Print what differs between two versions of a workflow, and how many live executions stand where."""
+    from makegood.cli.diffing import diff_workflows
+    from makegood.cli.looking import Place
+
+    diff_workflows(Place(config=config, database=database), before, after, look_into, json=json)
 
 
 def db_status(config: options.Config = None, database: options.Database = None, json: options.Json = False) -> None:

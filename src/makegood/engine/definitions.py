@@ -16,6 +16,8 @@ from makegood.ports import Journal
 
 KEPT_MAX = 256
 """Compiled programs kept at once."""
+VERSIONS_TOLD = 10
+"""The newest versions that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,16 @@ class Definitions:
 
     async def _unknown(self, name: str, version: int | None) -> str:
         newest = {each.name: each.version for each in await self._journal.definitions()}
-        if name in newest:
-            return f"workflow {name!r} has no version {version}; its newest is {newest[name]}."
-        return (
-            f"no workflow {name!r} is registered.{nearest(name, newest)} "
-            "Register it first: `makegood workflows put FILE`, or `engine.put(definition)`."
-        )
+        if name not in newest:
+            return (
+                f"no workflow {name!r} is registered.{nearest(name, newest)} "
+                "Register it first: `makegood workflows put FILE`, or `engine.put(definition)`."
+            )
+        asked = range(max(1, newest[name] - VERSIONS_TOLD + 1), newest[name])
+        older = [str(each) for each in asked if await self._journal.definition(name, each) is not None]
+        there = f"{', '.join(older)} and {newest[name]}" if older else f"only {newest[name]}"
+        earlier = ", and earlier ones" if asked.start > 1 else ""
+        return f"workflow {name!r} has no version {version}. There is {there}{earlier}."
 
     def _keep(self, definition: Definition, version: int) -> Registered:
         key = (definition.name, version)
