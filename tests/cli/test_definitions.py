@@ -47,6 +47,52 @@ def test_check_knows_the_services_it_is_given(cli: Cli, trip: str) -> None:
     assert cli("check", trip, "--service", "hotels=http://x").code == 0
 
 
+PARENT = """\
+name: order
+steps:
+  - {id: hotel, call: hotels.reserve, compensation: hotels.cancel}
+  - {id: bill, workflow: billing}
+"""
+BILLING = "name: billing\nsteps:\n  - {id: pay, call: hotels.charge, pivot: true}\n"
+
+
+@pytest.mark.parametrize("files", [("order.yaml", "billing.yaml"), ("billing.yaml", "order.yaml")])
+def test_check_knows_the_definitions_that_it_is_given_together(
+    files: tuple[str, str], cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "order.yaml").write_text(PARENT)
+    (tmp_path / "billing.yaml").write_text(BILLING)
+
+    assert cli("check", "order.yaml").code == 0
+    ran = cli("check", *files)
+
+    assert (ran.code, ran.out.count("\n")) == (2, 1)
+    assert ran.out.startswith("order.yaml:4:5: Step 'bill' calls the workflow 'billing' as a child, and that has the")
+
+
+def test_put_refuses_a_pivot_in_a_child_and_stores_nothing(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "order.yaml").write_text(PARENT)
+    (tmp_path / "billing.yaml").write_text(BILLING)
+    assert cli("workflows", "put", "billing.yaml").code == 0
+    parent = cli("workflows", "put", "order.yaml")
+    assert cli("workflows", "put", "order.yaml", "--database", "b.db").code == 0
+    child = cli("workflows", "put", "billing.yaml", "--database", "b.db")
+
+    assert (parent.code, child.code) == (2, 2)
+    assert parent.err.startswith("order.yaml:4:5: Step 'bill' calls the workflow 'billing'")
+    assert "workflow 'order' (version 1) calls this workflow as a child in its step 'bill'" in child.err
+    assert [each["name"] for each in cli("workflows", "list", "--json").json] == ["billing"]
+    assert [each["name"] for each in cli("workflows", "list", "--json", "--database", "b.db").json] == ["order"]
+
+
+def test_put_checks_the_services_before_it_stores_anything(cli: Cli, trip: str, tmp_path: Path) -> None:
+    ran = cli("workflows", "put", trip, "--service", "cars=http://x")
+
+    assert ran.code == 2
+    assert "calls the service 'hotels', and it is not registered" in ran.err
+    assert not (tmp_path / "makegood.db").exists()
+
+
 def test_schema_is_json_schema(cli: Cli) -> None:
     assert "json-schema.org" in cli("schema").json["$schema"]
 

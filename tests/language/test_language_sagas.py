@@ -84,6 +84,36 @@ def test_the_pivots_of_a_definition():
     assert pivots(definition) == ("pay",)
 
 
+CHILD = "{id: w, workflow: other}"
+
+
+@pytest.mark.parametrize(
+    ("line", "version", "refused"),
+    [
+        (CHILD, None, True),
+        ("{id: w, workflow: other, version: 2}", 2, True),
+        ("{id: w, workflow: other, version: 1}", 2, False),
+        ("{id: w, workflow: other, detached: true}", None, False),
+        ("{id: w, workflow: another}", None, False),
+        ("{id: f, foreach: [1], steps: [[" + CHILD + "]]}", None, True),
+    ],
+)
+def test_a_workflow_with_a_pivot_is_no_child(line, version, refused):
+    children = {("other", None): ("pay",), ("other", version): ("pay",)}
+    if not refused:
+        load(flow(line), children=children)
+        return
+    with pytest.raises(DefinitionError) as caught:
+        load(flow(line), children=children)
+
+    assert [(p.code, p.line) for p in caught.value.problems] == [("pivot_in_child", 3)]
+    assert "calls the workflow 'other' as a child, and that has the pivot 'pay'" in caught.value.problems[0].message
+
+
+def test_a_workflow_with_a_pivot_does_not_call_itself():
+    assert errors("{id: w, when: input.more, workflow: trip}", PIVOT)[0][0] == "pivot_in_child"
+
+
 def warned(text: str) -> list[tuple[int | None, str]]:
     return [(problem.line, problem.code) for problem in load(text).warnings]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -12,17 +13,27 @@ from makegood.cli import exits
 from makegood.cli.given import read_services
 from makegood.cli.output import print_json
 from makegood.errors import DefinitionError, InputError, Problem
-from makegood.language import load
+from makegood.language import Callee, Loaded, callees, load, pivots
+from makegood.model import Definition
 
 
 def check_files(files: list[str], config: str | None, services: list[str], *, json: bool) -> int:
     """Print the problems of each file, in order; the exit code.
 
+    Of definitions that are given together it is known which call which: one with a pivot cannot be a child.
     Services are checked where some are known: by `--service`, `--config`, or the configuration that is there.
     """
     registry = registry_of(load_config(config), read_services(services))
     known = frozenset(registry.names()) or None
-    found = [(file, problem) for file in files for problem in _problems(file, known)]
+    read = {file: _read(file, known, {}) for file in files}
+    told = {file: each if isinstance(each, tuple) else each.warnings for file, each in read.items()}
+    sound = {file: each.definition for file, each in read.items() if isinstance(each, Loaded)}
+    children = _pivots(sound.values())
+    for file, definition in sound.items():
+        if not children.keys().isdisjoint(callees(definition)):
+            again = _read(file, known, children)
+            told[file] = again if isinstance(again, tuple) else again.warnings
+    found = [(file, problem) for file in files for problem in told[file]]
     if json:
         print_json([_as_json(file, problem) for file, problem in found])
     else:
@@ -31,9 +42,24 @@ def check_files(files: list[str], config: str | None, services: list[str], *, js
     return exits.USAGE if any(problem.severity == "error" for _, problem in found) else exits.COMPLETED
 
 
-def _problems(file: str, services: frozenset[str] | None) -> tuple[Problem, ...]:
+def _pivots(definitions: Collection[Definition]) -> dict[Callee, tuple[str, ...]]:
+    """The pivots of those definitions that have some, by how a step may call them."""
+    found: dict[Callee, tuple[str, ...]] = {}
+    for each in definitions:
+        own = pivots(each)
+        if own:
+            found[each.name, None] = own
+            if each.version is not None:
+                found[each.name, each.version] = own
+    return found
+
+
+def _read(
+    file: str, services: frozenset[str] | None, children: dict[Callee, tuple[str, ...]]
+) -> Loaded | tuple[Problem, ...]:
+    """A definition without mistakes, or its problems."""
     try:
-        return load(read_definition(file), source=file, name=name_from(file), services=services).warnings
+        return load(read_definition(file), source=file, name=name_from(file), services=services, children=children)
     except DefinitionError as error:
         return error.problems
     except InputError as error:

@@ -11,7 +11,6 @@ from makegood.core.events import Failure
 from makegood.core.state import Key, State
 from makegood.engine.definitions import Registered, business_key_of, search_of
 from makegood.errors import InputError
-from makegood.language import pivots
 from makegood.model import ChildWorkflow
 
 
@@ -30,11 +29,10 @@ def missing(state: State, key: Key, why: str) -> Failure:
 def refusal(registered: Registered, state: State, key: Key) -> Failure | None:
     """Why this version of a workflow cannot be called so; None when it can. Nothing but the call decides it."""
     step, value = call_of(state, key), state.instances[key].input
-    found = () if step.detached else pivots(registered.program.definition)
-    if found:
+    if registered.pivots and not step.detached:
         why = (
-            f"workflow {step.workflow!r} has a point of no return ({found[0]!r}): its caller could not undo it. "
-            "Write detached: true, or move the pivot into the caller."
+            f"workflow {step.workflow!r} has a point of no return ({registered.pivots[0]!r}): its caller could not "
+            "undo it. Write detached: true, or move the pivot into the caller."
         )
         return missing(state, key, why)
     unfit = _unfit(registered, value)

@@ -131,7 +131,8 @@ class Engine:
         """Register a workflow definition: a new version if its content is new, else the one there is.
 
         Raises:
-            DefinitionError: It names a service that is not registered here.
+            DefinitionError: It names a service that is not registered here, or a workflow with a pivot would
+                become a child by it. Nothing was stored.
             Conflict: Its explicit version exists with other content.
         """
         self._check_usable()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from makegood.core.program import Program, compile_program
+from makegood.engine.families import check_family
 from makegood.errors import InputError, NotFound, nearest
 from makegood.expression import Expression, ExpressionError, compile_expression
-from makegood.language import load_canonical
+from makegood.language import load_canonical, pivots
 from makegood.model import Definition, SignalStep
 from makegood.ports import Journal
 
@@ -27,12 +28,14 @@ class Registered:
     Attributes:
         check_input: Raises InputError when an input does not fit the schema.
         business_key: Compiled, or None.
+        pivots: The ids of its pivots: one that has some is no child, unless detached.
     """
 
     program: Program
     check_input: Callable[[Any], None]
     business_key: Expression | None
     search: tuple[tuple[str, Expression], ...]
+    pivots: tuple[str, ...] = ()
 
 
 class Definitions:
@@ -49,11 +52,13 @@ class Definitions:
         """Store a definition; whether that made a new version.
 
         Raises:
+            DefinitionError: A workflow with a pivot would become a child by it; nothing was stored.
             Conflict: Its explicit version exists with other content.
         """
         known = self._versions.get(id(definition))
         if known is not None and known[0] is definition and known[1] in self._kept:
             return self._kept[known[1]], False
+        await check_family(self._journal, definition)
         stored, new = await self._journal.put_definition(
             definition.name, definition.tree, definition.version, self._now_ms()
         )
@@ -107,6 +112,7 @@ def compiled(definition: Definition, version: int) -> Registered:
         schema_check(definition.input_schema, f"the input of workflow {definition.name!r}"),
         None if definition.business_key is None else compile_expression(definition.business_key),
         tuple((name, compile_expression(source)) for name, source in definition.search),
+        pivots(definition),
     )
 
 

@@ -18,6 +18,7 @@ from makegood.engine.live import Live, standing_of
 from makegood.engine.runner import Runner
 from makegood.engine.starts import StartRequest, Turn, Turns, checked_id, same_start, start_hash
 from makegood.errors import DefinitionError, Problem, nearest
+from makegood.language import services_of
 from makegood.model import Definition
 from makegood.ports import Start
 from makegood.services import Registry
@@ -59,12 +60,14 @@ class Starter:
         """Register a workflow definition: a new version if its content is new, else the one there is.
 
         Raises:
-            DefinitionError: It names a service that is not registered here.
+            DefinitionError: It names a service that is not registered here, or a workflow with a pivot would
+                become a child by it. Nothing was stored.
             Conflict: Its explicit version exists with other content.
         """
         self._check_usable()
+        # Before anything is stored: what is refused leaves no trace.
+        self._check_services(services_of(definition), definition.name)
         registered, _ = await self._definitions.register(definition)
-        self._check_services(registered)
         return registered
 
     async def start(self, workflow: Definition | str, request: StartRequest) -> tuple[str, bool]:
@@ -100,7 +103,7 @@ class Starter:
             registered = await self.register(workflow)
         else:
             registered = await self._definitions.get(workflow, request.version)
-            self._check_services(registered)
+            self._check_services(registered.program.services, workflow)
         registered.check_input(request.input)
         key = request.business_key
         if key is None:
@@ -137,9 +140,9 @@ class Starter:
         self._runner.begin(live, record, start, told, waits=not_ours or self._room() <= 0)
         await done
 
-    def _check_services(self, registered: Registered) -> None:
+    def _check_services(self, services: frozenset[str], workflow: str) -> None:
         known = self._registry.names()
-        missing = sorted(registered.program.services - set(known))
+        missing = sorted(services - set(known))
         if missing:
             raise DefinitionError(
                 [
@@ -150,7 +153,7 @@ class Starter:
                     )
                     for name in missing
                 ],
-                registered.program.definition.name,
+                workflow,
             )
 
 

@@ -5,16 +5,22 @@ older tagged form, the checks of registration, the JSON Schema for editors, the 
 """
 
 from makegood.language import builders
+from makegood.language.check_families import Callee, callees, check_children, check_parents
 from makegood.language.check_pivot import pivots
 from makegood.language.check_schemas import InvalidSchema, compile_schema
+from makegood.language.check_services import services_of
 from makegood.language.durations import parse_duration_ms
 from makegood.language.load import Loaded, load, load_canonical, load_tree
 from makegood.language.schema import schema
 
 __all__ = [
+    "Callee",
     "InvalidSchema",
     "Loaded",
     "builders",
+    "callees",
+    "check_children",
+    "check_parents",
     "compile_schema",
     "load",
     "load_canonical",
@@ -22,4 +28,5 @@ __all__ = [
     "parse_duration_ms",
     "pivots",
     "schema",
+    "services_of",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from makegood.language.check_expressions import check_expressions
+from makegood.language.check_families import Callee, check_children
 from makegood.language.check_pivot import check_finally, check_pivots
 from makegood.language.check_risks import check_risks
 from makegood.language.check_schemas import check_schemas
@@ -20,6 +21,7 @@ def check(
     *,
     services: Collection[str] | None,
     discoverable: bool,
+    children: Mapping[Callee, tuple[str, ...]],
     incomplete: bool,
 ) -> None:
     """Add what is wrong with a definition, or risky in it, to the problems.
@@ -29,11 +31,13 @@ def check(
         problems: Where to report.
         services: The services there are; None leaves them unchecked.
         discoverable: Whether other services may be found later.
+        children: The pivots of the other workflows that are known, by how a step may call them.
         incomplete: Whether parts of the definition could not be read.
     """
     check_expressions(definition, problems, Ways(definition), incomplete=incomplete)
     check_pivots(definition, problems)
     check_finally(definition, problems)
+    check_children(definition, children, problems)
     check_schemas(definition, problems)
     if services is not None:
         check_services(definition, services, problems, discoverable=discoverable)

@@ -24,6 +24,11 @@ def check_services(
             )
 
 
+def services_of(definition: Definition) -> frozenset[str]:
+    """The names of the services that a definition calls, compensations included."""
+    return frozenset(service for _, service, _ in _named(definition))
+
+
 def _named(definition: Definition) -> Iterator[tuple[str, str, str]]:
     for step in walk(definition.steps):
         if isinstance(step, Call):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from makegood.errors import Problem
 from makegood.language import keys as k
 from makegood.language.check import check
+from makegood.language.check_families import Callee
 from makegood.language.problems import GiveUp, Problems, shown
 from makegood.language.reader import Reader
 from makegood.language.seed import from_seed_form, is_seed_form
@@ -36,9 +37,10 @@ class _Wish:
     services: Collection[str] | None
     services_discoverable: bool
     limits: Limits
+    children: Mapping[Callee, tuple[str, ...]] = field(default_factory=dict)
 
 
-def load(
+def load(  # noqa: PLR0913 - what a caller may know of a text
     text: str | bytes,
     *,
     format: Format | None = None,  # noqa: A002 the word users know
@@ -47,6 +49,7 @@ def load(
     expect_name: str | None = None,
     services: Collection[str] | None = None,
     services_discoverable: bool = False,
+    children: Mapping[Callee, tuple[str, ...]] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
     """A definition from YAML or JSON text.
@@ -60,6 +63,8 @@ def load(
         services: The services there are; None leaves the services unchecked.
         services_discoverable: Whether a service that is not among them may still be found later, so
             that it is a warning.
+        children: The pivots of other workflows that are known, by how a step may call them: `(name, None)`,
+            `(name, version)`. One that has some is refused as a child.
         limits: Bounds on size and depth.
 
     Raises:
@@ -68,7 +73,7 @@ def load(
     problems = Problems(source)
     wish = _Wish(
         name=name, expect_name=expect_name, services=services,
-        services_discoverable=services_discoverable, limits=limits,
+        services_discoverable=services_discoverable, children=children or {}, limits=limits,
     )  # fmt: skip
     return _loaded(lambda: read_text(text, format, problems, limits), problems, wish)
 
@@ -130,6 +135,7 @@ def _judged(tree: object, problems: Problems, wish: _Wish) -> Loaded:
         problems,
         services=wish.services,
         discoverable=wish.services_discoverable,
+        children=wish.children,
         incomplete=reader.incomplete,
     )
     problems.refuse()
