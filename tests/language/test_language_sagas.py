@@ -133,6 +133,60 @@ def test_a_call_without_compensation_is_pointed_out_when_something_later_can_fai
     )
 
 
+READS = [
+    ("{n: '${step.output.id}'}", "step.output.id"),
+    ("{n: [{m: 'no. ${step.output.id}'}]}", "step.output.id"),
+    ("'${has(step.output.id) ? 1 : 2}'", "step.output.id"),
+    ("'${step.output.?id.orValue(1)}'", "step.output.id"),
+    ("'${step.output[input.key]}'", "step.output[...]"),
+    ("\"${step['output'].id}\"", "step.output.id"),
+    ("'${step.output.items.map(i, i.id)}'", "step.output.items"),
+    ("'${input.a ? step.output.id : null}'", "step.output.id"),
+    ("'${step.output.a ? step.output.b : null}'", "step.output.a"),
+    ("'${input.a && step.output.ok}'", "step.output.ok"),
+    ("'${step.outcome}${step.output.id}'", "step.output.id"),
+]
+
+
+@pytest.mark.parametrize(("undo", "read"), READS)
+def test_an_undo_that_reads_an_output_without_asking_is_pointed_out(undo, read):
+    for step in ("call: x.y", "workflow: w"):
+        found = load(flow(f"{{id: a, {step}, compensation: {{call: x.z, input: {undo}}}}}")).warnings
+
+        assert [(each.code, each.line) for each in found] == [("output_not_asked", 3)]
+        assert f"Step 'a': its undo reads {read}, and" in found[0].message
+        assert f"${{step.outcome == 'succeeded' ? {read} : null}}" in found[0].message
+
+
+ASKED = [
+    "{input: \"${step.outcome == 'succeeded' ? step.output.id : null}\"}",
+    "{input: \"${step.outcome != 'succeeded' ? null : step.output.id}\"}",
+    "{input: '${step.output == null ? 0 : step.output.id}'}",
+    "{input: '${step.error != null ? step.error.code : step.output.id}'}",
+    "{input: '${step.error.code == input.code ? 0 : step.output.id}'}",
+    "{input: \"${input.a ? 1 : step.outcome == 'succeeded' ? step.output.a : step.output.b}\"}",
+    "{input: '${step.output != null && step.output.ok}'}",
+    "{input: '${step.output.ok || step.output == null}'}",
+    "{input: '${step.input.id}'}",
+    "{input: '${step.output}'}",
+    "{input: {all: '${step}', id: '${input.output.id}'}}",
+    "{when: step.output != null, input: '${step.output.id}'}",
+    "{when: step.outcome == 'succeeded' && step.output.ok, input: '${step.output.id}'}",
+    "{}",
+]
+
+
+@pytest.mark.parametrize("undo", ASKED)
+def test_an_undo_that_asks_first_is_sound(undo):
+    assert warned(flow(f"{{id: a, call: x.y, compensation: {{call: x.z, {undo[1:-1]}}}}}")) == []
+
+
+def test_a_when_that_reads_inside_alone_asks_nothing():
+    undo = "{call: x.z, when: step.output.ok, input: '${step.output.id}'}"
+
+    assert warned(flow(f"{{id: a, call: x.y, compensation: {undo}}}")) == [(3, "output_not_asked")]
+
+
 def test_other_warnings():
     assert warned(flow("{id: a, call: x.y, compensation: x.y}")) == [(3, "compensation_same_call")]
     assert warned(flow("{id: a, wait: 2m}", top="timeout: 1m\n")) == [(4, "wait_beyond_timeout")]

@@ -6,6 +6,7 @@ its budget, whatever the expression.
 
 from __future__ import annotations
 
+from makegood.expression.asking import asks, unasked
 from makegood.expression.budget import BUDGET_STEPS, Impure
 from makegood.expression.errors import (
     BudgetExceeded,
@@ -36,10 +37,12 @@ __all__ = [
     "Template",
     "Timestamp",
     "ValueMapping",
+    "asks",
     "compile_expression",
     "compile_mapping",
     "compile_template",
     "evaluate",
     "evaluate_condition",
     "to_json",
+    "unasked",
 ]

@@ -40,6 +40,11 @@ class Template:
         self.constant = all(isinstance(part, str) for part in parts)
         self.slots = max((part.slots for part in parts if isinstance(part, Expression)), default=0)
 
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """Those in the text, in its order."""
+        return tuple(part for part in self._parts if isinstance(part, Expression))
+
     def evaluate(
         self, bindings: Mapping[str, object], *, budget: int = BUDGET_STEPS, impure: Impure | None = None
     ) -> Any:

@@ -203,7 +203,7 @@ class _Checker:
     def mapping(self, tree: Any, pointer: str, names: tuple[str, ...], reader: Reader, *, impure: bool = False) -> bool:
         """A tree whose texts may hold `${...}`. Answers whether all of them compile."""
         sound = True
-        for text, way in _texts(tree):
+        for text, way in texts(tree):
             try:
                 compiled = compile_template(text, names=names, impure=impure)
             except ExpressionSyntaxError as error:
@@ -225,7 +225,7 @@ class _Checker:
                 self._problems.error(*found, pointed(pointer, *way), offset=reference.offset)
 
 
-def _texts(tree: Any) -> Iterator[tuple[str, list[str | int]]]:
+def texts(tree: Any) -> Iterator[tuple[str, list[str | int]]]:
     """The texts that hold an expression, each with the way to it."""
     way: list[str | int] = []
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from makegood.expression import asks, compile_template, unasked
+from makegood.language.check_expressions import texts
 from makegood.language.order import parts, walk
-from makegood.language.problems import Problems
+from makegood.language.problems import Problems, pointed
 from makegood.model import Call, ChildWorkflow, Definition, Fail, RetryPolicy, SignalStep, Step, Try, Wait
 
 CLASSES = ("rejected", "not_sent", "unknown")
@@ -22,6 +24,8 @@ def check_risks(definition: Definition, problems: Problems) -> None:
             _call(step, problems)
         if isinstance(step, Try):
             _classes(step, problems)
+        if isinstance(step, Call | ChildWorkflow):
+            _undo(step, problems)
         if isinstance(step, Wait) and definition.timeout_ms is not None:
             _wait(step, definition.timeout_ms, problems)
 
@@ -37,6 +41,27 @@ def _classes(scope: Try, problems: Problems) -> None:
                     f"Write {close[0]}, if that is meant."
                 )
                 problems.warning("nearly_a_class", message, f"{scope.pointer}/catch/{nth}/errors/{place}")
+
+
+def _undo(step: Call | ChildWorkflow, problems: Problems) -> None:
+    """An undo's input that reads what a call without an answer does not have."""
+    undo = step.compensation
+    if undo is None or not undo.has_input or (undo.when is not None and asks(undo.when, _OUTPUT, _TELLING)):
+        return
+    for text, way in texts(undo.input):
+        for each in compile_template(text).expressions:
+            read = unasked(each.source, _OUTPUT, _TELLING)
+            if read is not None:
+                message = (
+                    f"Step {step.id!r}: its undo reads {read}, and a call whose answer was lost has no output: the "
+                    f"undo would fail. Ask first: ${{step.outcome == 'succeeded' ? {read} : null}}."
+                )
+                problems.warning("output_not_asked", message, pointed(f"{undo.pointer}/input", *way))
+                break
+
+
+_OUTPUT = ("step", "output")
+_TELLING = (("step", "outcome"), ("step", "error"))
 
 
 def _wait(step: Wait, timeout_ms: int, problems: Problems) -> None:
