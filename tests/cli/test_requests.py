@@ -256,3 +256,94 @@ def test_request_for_another_execution_waits_for_an_engine_that_advances_it(
     assert (pending.code, pending.json["verdict"]) == (0, "pending")
     assert cli("show", "w", "--json").json["status"] == "running"
     assert cli("run", waiting, *hotels, "--id", "w").code == 3
+
+
+# --- who and why -----------------------------------------------------------------------------------
+
+
+def _events(cli: Cli, execution_id: str, kind: str) -> list[tuple[str, str]]:
+    events = [json.loads(line) for line in cli("history", execution_id, "--json").out.splitlines()]
+    return [(each.get("by", ""), each.get("note", "")) for each in events if each["event"] == kind]
+
+
+def test_who_asks_and_why_is_shown(cli: Cli, waiting: str) -> None:
+    assert cli("suspend", "w", "--by", "ada", "--note", "the hotel called").code == 0
+
+    assert "because    operator (ada: the hotel called)" in cli("show", "w").out.splitlines()
+    assert _events(cli, "w", "execution_suspended") == [("ada", "the hotel called")]
+    assert "by=ada note=the hotel called" in cli("history", "w").out
+    assert "suspended: operator (ada: the hotel called)" in cli("watch", "w").err
+    assert cli("resume", "w", "--by", "bob").code == 0
+    assert _events(cli, "w", "execution_resumed") == [("bob", "")]
+    assert cli("cancel", "w", "--by", "eve", "--note", "no money").code == 0
+    assert "error      cancelled: no money (eve)" in cli("show", "w").out.splitlines()
+    assert cli("show", "w", "--json").json["error"]["details"] == {"by": "eve"}
+
+
+def test_who_asks_is_the_user_of_the_process_unless_said(
+    cli: Cli, waiting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "grace")
+
+    cli("suspend", "w")
+
+    assert _events(cli, "w", "execution_suspended") == [("grace", "")]
+
+
+def test_who_retries_and_resolves_is_shown(cli: Cli, stuck: str) -> None:
+    assert cli("retry", stuck, "--by", "ada", "--note", "they are back").code == 0
+    assert _events(cli, stuck, "compensation_started")[-1] == ("ada", "they are back")
+
+
+def test_who_resolved_an_undo_is_shown_beside_it(cli: Cli, stuck: str) -> None:
+    assert cli("resolve", stuck, "hotel", "--by", "ada", "--note", "called them").code == 0
+
+    assert "(ada: called them)" in cli("show", stuck).out
+    entry = cli("show", stuck, "--json").json["compensations"][0]
+    assert (entry["by"], entry["note"]) == ("ada", "called them")
+
+
+def test_who_compensates_is_kept(
+    cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService, tmp_path: Path
+) -> None:
+    (tmp_path / trip).write_text((tmp_path / trip).read_text() + "error_handling: fail_fast\n")
+    service.answers["charge"] = REFUSED
+    cli("run", trip, *hotels, "--id", "a")
+
+    assert cli("compensate", "a", "--by", "ada", "--note", "undo it").code == 0
+    assert _events(cli, "a", "compensation_started") == [("ada", "undo it")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("cancel",), ("suspend",), ("resume",), ("retry",), ("compensate",), ("resolve", "hotel", "--note", "n")],
+    ids=lambda words: words[0],
+)
+def test_an_action_on_an_ended_execution_is_refused_with_its_state(
+    words: tuple[str, ...], cli: Cli, trip: str, hotels: tuple[str, str]
+) -> None:
+    cli("run", trip, *hotels, "--id", "a")
+    before = cli("history", "a").out
+
+    ran = cli(words[0], "a", *words[1:])
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "execution a is completed and cannot be " in ran.err
+    assert cli("history", "a").out == before
+
+
+def test_a_signal_after_the_end_or_that_does_not_fit_changes_nothing(
+    cli: Cli, waiting: str, hotels: tuple[str, str]
+) -> None:
+    before = cli("history", "w").out
+    assert cli("signal", "w", "approved", "--payload", "[]").code == 2
+    assert cli("history", "w").out == before
+    cli("cancel", "w")
+    assert cli("run", waiting, *hotels, "--id", "w").code == 3
+    before = cli("history", "w").out
+
+    ran = cli("signal", "w", "approved", "--payload", '{"by": "Ada"}')
+
+    assert ran.code == 1
+    assert "execution w has ended compensated; it takes no signals" in ran.err
+    assert cli("history", "w").out == before

@@ -26,10 +26,14 @@ def act(
     database: str | None,
     json: bool,
 ) -> int:
-    """Put a request before an execution, and say what came of it; the exit code."""
+    """Put a request before an execution, and say what came of it; the exit code.
+
+    Who asks is the user of this process when `by` of the body is None.
+    """
     settings = load_config(config)
     where = database_of(settings, database)
-    verdict = run_async(put_request(where, settings, execution_id, kind, {"by": _me(), **body}))
+    by = _me() if body.get("by") is None else body["by"]
+    verdict = run_async(put_request(where, settings, execution_id, kind, {**body, "by": by}))
     if json:
         view = verdict.view
         told = {
@@ -91,7 +95,7 @@ def _sentence(kind: str, execution_id: str, verdict: Verdict, database: str) -> 
 
 
 def _me() -> str:
-    """Who asks, for the history."""
+    """The user of this process, as far as the machine knows."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

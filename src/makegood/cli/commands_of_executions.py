@@ -80,65 +80,71 @@ def watch(
 
 def cancel(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
+    by: options.By = None,
     note: options.Note = "",
     config: options.Config = None,
     database: options.Database = None,
     json: options.Json = False,
 ) -> None:
     """Stop an execution, and undo what its strategy undoes. Exit code 1 if that is refused."""
-    _act("cancel", id, {"note": note}, config, database, json=json)
+    _act("cancel", id, {"by": by, "note": note}, config, database, json=json)
 
 
 def suspend(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
+    by: options.By = None,
     note: options.Note = "",
     config: options.Config = None,
     database: options.Database = None,
     json: options.Json = False,
 ) -> None:
     """Stop an execution for a while. Exit code 1 if that is refused."""
-    _act("suspend", id, {"note": note}, config, database, json=json)
+    _act("suspend", id, {"by": by, "note": note}, config, database, json=json)
 
 
 def resume(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
+    by: options.By = None,
     note: options.Note = "",
     config: options.Config = None,
     database: options.Database = None,
     json: options.Json = False,
 ) -> None:
     """Let a suspended execution go on. Exit code 1 if that is refused."""
-    _act("resume", id, {"note": note}, config, database, json=json)
+    _act("resume", id, {"by": by, "note": note}, config, database, json=json)
 
 
 def retry(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
+    by: options.By = None,
     note: options.Note = "",
     config: options.Config = None,
     database: options.Database = None,
     json: options.Json = False,
 ) -> None:
     """Have the compensations that failed tried again. Exit code 1 if that is refused."""
-    _act("retry", id, {"note": note}, config, database, json=json)
+    _act("retry", id, {"by": by, "note": note}, config, database, json=json)
 
 
 def compensate(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
+    by: options.By = None,
     note: options.Note = "",
     config: options.Config = None,
     database: options.Database = None,
     json: options.Json = False,
 ) -> None:
     """Have a failed execution undone after all. Exit code 1 if that is refused."""
-    _act("compensate", id, {"note": note}, config, database, json=json)
+    _act("compensate", id, {"by": by, "note": note}, config, database, json=json)
 
 
-def resolve(  # noqa: PLR0917 - one argument for each option
+def resolve(  # noqa: PLR0913, PLR0917 - one argument for each option
     id: options.ExecutionId,  # noqa: A002 - the argument's name
     step: Annotated[
         str, typer.Argument(metavar="STEP", help="Name of the step, e.g. hotel or ship[3].", show_default=False)
     ],
     note: Annotated[str, typer.Option("--note", help="How it was settled; kept in the history.", show_default=False)],
+    by: options.By = None,
     as_: Annotated[
         str | None, typer.Option("--as", metavar="succeeded|failed", help="Settle a step that waits for a person.")
     ] = None,
@@ -152,7 +158,7 @@ def resolve(  # noqa: PLR0917 - one argument for each option
     """Declare a compensation that failed done by other means, or a suspended step settled. Exit code 1 if refused."""
     from makegood.cli.acting import resolve_body
 
-    _act("resolve", id, resolve_body(step, note, as_, output), config, database, json=json)
+    _act("resolve", id, {"by": by, **resolve_body(step, note, as_, output)}, config, database, json=json)
 
 
 def signal(

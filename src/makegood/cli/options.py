@@ -24,4 +24,13 @@ Services = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ExecutionId = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", show_default=False)]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="WHO",
+        help="Who asks; otherwise the user of this process. Kept in the history.",
+        show_default=False,
+    ),
+]
 Note = Annotated[str, typer.Option("--note", help="Why; kept in the history.", show_default=False)]

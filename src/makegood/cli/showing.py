@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from makegood.cli.words import short, span_text
+from makegood.cli.words import short, span_text, who_and_why
 from makegood.core.view import STEPS_SHOWN
 
 CELL_MAX = 60
@@ -39,7 +39,7 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
     yield f"status     {view['status']}{phase}"
     if view.get("suspended"):
         stopped = view["suspended"]
-        yield f"because    {stopped['reason']}" + (f": {stopped['note']}" if stopped["note"] else "")
+        yield f"because    {stopped['reason']}{who_and_why(stopped['by'], stopped['note'])}"
     if view["business_key"] is not None:
         yield f"key        {short(view['business_key'])}"
     yield f"started    {view['started_at']}"
@@ -107,7 +107,7 @@ def _step_row(step: Mapping[str, Any]) -> list[str]:
 def _undo_row(entry: Mapping[str, Any]) -> list[str]:
     error = "" if entry["error"] is None else f"{entry['error']['code']}: {short(entry['error']['message'], CELL_MAX)}"
     name = entry["step"] + "".join(f"[{each}]" for each in entry["iteration"])
-    note = short(entry["note"] or "", CELL_MAX)
+    note = short(who_and_why(entry["by"], entry["note"]).strip(), CELL_MAX)
     return [name, entry["call"], entry["status"], _attempts(entry["attempts"]), error, note]
 
 
@@ -124,6 +124,9 @@ def _span(timed: Mapping[str, Any]) -> str:
 
 def _error(error: Mapping[str, Any]) -> str:
     at = f" (at {error['step']}{''.join(f'[{each}]' for each in error['iteration'])})" if error["step"] else ""
+    # What a person decided carries who it was.
+    decided = error["code"] in {"cancelled", "resolved"} and isinstance(error["details"], dict)
+    at += who_and_why(error["details"].get("by"), "") if decided else ""
     return f"{error['code']}: {short(error['message'])}{at}" if error["message"] else f"{error['code']}{at}"
 
 

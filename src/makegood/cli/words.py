@@ -44,6 +44,12 @@ def failure_text(error: ev.Failure) -> str:
     return f"{error.code}: {short(error.message)}" if error.message else error.code
 
 
+def who_and_why(by: str | None, note: str | None) -> str:
+    """What a person said of an action: ` (ada: the hotel called)`, or nothing."""
+    said = ": ".join(short(each) for each in (by, note) if each)
+    return f" ({said})" if said else ""
+
+
 def name_of(step: str, iteration: ev.Iteration) -> str:
     """`ship[3]`."""
     return step + "".join(f"[{number}]" for number in iteration)
@@ -65,13 +71,13 @@ def _of_execution(state: State, event: ev.Event) -> str | None:
         case ev.FailureSuppressed():
             return f"failed as well: {failure_text(event.error)}"
         case ev.CompensationStarted():
-            return "compensating" + (f" ({short(event.note)})" if event.note else "")
+            return f"compensating{who_and_why(event.by, event.note)}"
         case ev.ExecutionCompleted() | ev.ExecutionFailed() | ev.ExecutionCompensated() | ev.CompensationFailed():
             return f"{state.status} ({span_text((state.ended_at_ms or 0) - state.started_at_ms)})"
         case ev.ExecutionSuspended():
-            return f"suspended: {event.reason}" + (f" ({short(event.note)})" if event.note else "")
+            return f"suspended: {event.reason}{who_and_why(event.by, event.note)}"
         case ev.ExecutionResumed():
-            return "resumed" + (f" ({short(event.note)})" if event.note else "")
+            return f"resumed{who_and_why(event.by, event.note)}"
         case ev.OverdueRaised():
             return "overdue: the timeout passed after the point of no return"
         case ev.TimeoutHeld():
@@ -85,7 +91,10 @@ def _of_execution(state: State, event: ev.Event) -> str | None:
 def _cause(event: ev.AbortDecided) -> str:
     if event.cause == "step" and event.error.step is not None:
         return f"{name_of(event.error.step, event.error.iteration)} failed"
-    return short(event.error.message) or failure_text(event.error)
+    by = event.error.details.get("by") if isinstance(event.error.details, dict) else None
+    return (short(event.error.message) or failure_text(event.error)) + who_and_why(
+        by if event.cause == "cancelled" else "", ""
+    )
 
 
 def _of_step(state: State, event: Any, at_ms: int) -> str | None:  # noqa: C901, PLR0912 - one flat table
@@ -132,7 +141,7 @@ def _of_step(state: State, event: Any, at_ms: int) -> str | None:  # noqa: C901,
         case ev.EntryRearmed():
             return f"{name} undo will be tried again"
         case ev.EntryResolved():
-            return f"{name} undo declared done: {short(event.note)}"
+            return f"{name} undo declared done{who_and_why(event.by, event.note)}"
         case _:
             return None
 

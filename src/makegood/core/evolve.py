@@ -128,6 +128,7 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
         case ev.EntryResolved():
             instance = _of(state, event)
             instance.note = event.note
+            instance.noted_by = event.by
             _undo_settled(state, instance, "done")
         case ev.ExecutionSuspended():
             _suspended(state, event, at_ms)
@@ -191,6 +192,7 @@ def _suspended(state: State, event: ev.ExecutionSuspended, at_ms: int) -> None:
     state.status = "suspended"
     state.suspended_at_ms = at_ms
     state.suspended_reason = event.reason
+    state.suspended_by = event.by
     state.suspended_note = event.note
 
 
@@ -198,7 +200,7 @@ def _resumed(state: State, event: ev.ExecutionResumed) -> None:
     state.status = state.resume_status
     state.suspended_at_ms = None
     state.suspended_reason = None
-    state.suspended_note = ""
+    state.suspended_by = state.suspended_note = ""
     state.stuck.clear()
     if event.timeout_at_ms is not None:
         state.timeout_at_ms = event.timeout_at_ms

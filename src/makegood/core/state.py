@@ -83,6 +83,8 @@ class Instance:
         undo: The track of its undo.
         child: Id of the execution that a call of another workflow started.
         child_version: Its version.
+        note: How a person says that its effect was undone.
+        noted_by: Who says so.
     """
 
     node: int
@@ -111,6 +113,7 @@ class Instance:
     undo_snapshot: bool = False
     undo_error: Failure | None = None
     note: str | None = None
+    noted_by: str = ""
 
     @property
     def key(self) -> Key:
@@ -182,6 +185,7 @@ class State:
     ended_at_ms: int | None = None
     suspended_at_ms: int | None = None
     suspended_reason: str | None = None
+    suspended_by: str = ""
     suspended_note: str = ""
     timeout_at_ms: int | None = None
     timeout_held: bool = False

@@ -42,9 +42,10 @@ def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, 
 
 
 def suspension(state: State) -> dict[str, Any]:
-    """Why an execution waits for a person: `{reason, note, since}`."""
+    """Why an execution waits for a person: `{reason, by, note, since}`."""
     return {
         "reason": state.suspended_reason,
+        "by": state.suspended_by,
         "note": state.suspended_note,
         "since": time_text(state.suspended_at_ms),
     }
@@ -109,6 +110,7 @@ def compensation_views(state: State) -> list[dict[str, Any]]:
                 "attempts": 0 if track is None else track.attempts,
                 "error": failure_view(error),
                 "note": instance.note,
+                "by": instance.noted_by or None,
             }
         )
     return views

@@ -23,7 +23,7 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
     """
     if not isinstance(body, dict):
         raise InputError(f"the arguments of {kind!r} are no object")
-    by, note = str(body.get("by", "")), str(body.get("note", ""))
+    by, note = str(body.get("by") or ""), str(body.get("note") or "")
     match kind:
         case "cancel":
             return inputs.Cancel(by, note)
