@@ -189,7 +189,7 @@ def test_rule_5_an_expression_error_settles_the_step_failed_without_an_attempt()
         {"id": "x", "repeat": [quiet("b")], "until": "input.nothing"},
         {"id": "x", "repeat": [quiet("b")], "while": "input.nothing"},
         {"id": "x", "wait": {"until": "${input.nothing}"}},
-        {"id": "x", "wait": {"until": "${'tomorrow'}"}},
+        {"id": "x", "wait": {"until": "${execution.id}"}},
         {"id": "x", "set": {"v": "${1 / 0}"}},
         {"id": "x", "set": {"v": 1}, "when": "input.nothing"},
         {"id": "x", "fail": {"error": "e", "message": "${input.nothing}"}},

@@ -62,7 +62,7 @@ STEP_KEYS = [
     ("call", "call: x.y", "call: x.y, read_only: true", "read_only"),
     ("call", "call: x.y", "call: x.y, pivot: true", "pivot"),
     ("call", "call: x.y", "call: x.y, retriable: true", "retriable"),
-    ("call", "call: x.y", "call: x.y, compensate_on_failure: true", "compensate_on_failure"),
+    ("call", "call: x.y, compensation: x.z", "call: x.y, compensation: x.z, compensate_on_failure: true", "compensate_on_failure"),
     ("call", "call: x.y", "call: x.y, when: 'input.a'", "when"),
     ("parallel", "parallel: []", "parallel: [], max_concurrency: 2", "max_concurrency"),
     ("parallel", "parallel: []", "parallel: [], on_failure: wait_all", "on_failure"),

@@ -181,12 +181,26 @@ def test_one_signal_has_one_schema():
 
 
 SCHEMAS = [
-    ("{type: objec}", "3:22", "invalid_schema", "objec"),
-    ("{properties: {a: 3}}", "3:32", "invalid_schema", "3"),
+    ("{type: objec}", "3:22", "invalid_schema", "at '/type': there is no type 'objec'. Types are array, boolean, integer, null, number, object, string. Did you mean 'object'?"),
+    ("{type: [object, nul]}", "3:22", "invalid_schema", "there is no type 'nul'"),
+    ("{type: 3}", "3:22", "invalid_schema", "'type' takes the name of a type, or a list of such, each once, not 3"),
+    ("{type: [null]}", "3:22", "invalid_schema", "'type' takes the name of a type, or a list of such, each once, not null"),
+    ("{properties: {a: 3}}", "3:32", "invalid_schema", "at '/properties/a': a schema is a mapping, or true or false, and this is 3."),
+    ("{properties: {a/b: {type: integre}}}", "3:41", "invalid_schema", "at '/properties/a~1b/type': there is no type 'integre'"),
+    ("{properties: [a]}", "3:28", "invalid_schema", "at '/properties': 'properties' takes a mapping, not a list."),
+    ("{required: a}", "3:26", "invalid_schema", "'required' takes a list, not 'a'."),
+    ("{required: [a, a]}", "3:26", "invalid_schema", "'required' names something twice."),
+    ("{anyOf: []}", "3:23", "invalid_schema", "'anyOf' must not be empty."),
+    ("{minLength: -1}", "3:27", "invalid_schema", "'minLength' must be at least 0, not -1."),
+    ("{multipleOf: 0}", "3:28", "invalid_schema", "'multipleOf' must be more than 0, not 0."),
+    ("{$anchor: 1 2}", "3:25", "invalid_schema", "does not match"),
+    ("{items: {$ref: '#/$defs/itme'}, $defs: {item: {}}}", "3:30", "invalid_schema", "at '/items/$ref': the reference '#/$defs/itme' leads nowhere. Did you mean '#/$defs/item'?"),
+    ("{$ref: '#nowhere'}", "3:22", "invalid_schema", "the reference '#nowhere' leads nowhere. Put it under $defs."),
+    ("{patternProperties: {'(': true}}", "3:41", "invalid_schema", "'(' is no regular expression."),
     ("{$ref: 'https://example.com/s.json'}", "3:22", "remote_reference", "#/$defs/name"),
     ("{properties: {a: {$ref: other.json}}}", "3:39", "remote_reference", "#/$defs/name"),
-    ("{$ref: '#/$defs/none'}", "3:15", "invalid_schema", ""),
-    ("{pattern: '('}", "3:15", "invalid_schema", ""),
+    ("{$ref: '#/$defs/none'}", "3:22", "invalid_schema", "leads nowhere"),
+    ("{pattern: '('}", "3:25", "invalid_schema", "at '/pattern': '(' is no regular expression."),
     ("{$schema: 'http://json-schema.org/draft-07/schema#'}", "3:25", "schema_dialect", "2020-12"),
 ]  # fmt: skip
 

@@ -190,6 +190,17 @@ def test_a_when_that_reads_inside_alone_asks_nothing():
 def test_other_warnings():
     assert warned(flow("{id: a, call: x.y, compensation: x.y}")) == [(3, "compensation_same_call")]
     assert warned(flow("{id: a, wait: 2m}", top="timeout: 1m\n")) == [(4, "wait_beyond_timeout")]
+    assert warned(flow("{id: a, call: x.y, read_only: true, compensation: x.z}")) == [(3, "compensation_of_read_only")]
+    assert warned(flow("{id: a, call: x.y, read_only: true, pivot: true}")) == [(3, "read_only_pivot")]
+    assert warned(flow("{id: a, signal: go, on_timeout: continue}")) == [(3, "timeout_missing")]
+    assert warned(flow("{id: a, signal: go, on_timeout: continue, timeout: 1s}")) == []
+    assert warned(flow("{id: a, try: [], catch: [{steps: []}, {errors: [e], steps: []}]}")) == [
+        (3, "handler_never_runs")
+    ]
+    assert warned(flow("{id: a, try: [], catch: [{errors: [e], steps: []}, {steps: []}]}")) == []
+    assert warned(flow("{id: a, repeat: [{id: b, set: 1}], while: steps.b < 3}")) == [(3, "before_first_round")]
+    assert warned(flow("{id: a, repeat: [{id: b, set: 1}], while: '!has(steps.b) || steps.b < 3'}")) == []
+    assert warned(flow("{id: a, repeat: [{id: b, set: 1}], until: steps.b > 3}")) == []
     assert warned(flow("{id: a, call: x.y, retry: {max_attempts: 1, retry_on: [e]}}")) == [
         (3, "retry_on_single_attempt")
     ]

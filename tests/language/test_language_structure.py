@@ -110,6 +110,63 @@ MISTAKES = [
     (step("{id: a, try: [], catch: {steps: []}}"), "3:29", "wrong_type", "list of handlers"),
     (step("{id: a, try: [], catch: [{as: steps, steps: []}]}"), "3:35", "reserved_name", "Choose another name"),
     (step("{id: a, fail: {message: no}}"), "3:19", "missing_key", "needs the key `error`"),
+    # Each key of loops, scopes, signals, children and points of no return: wrong type, missing, out of range, at odds.
+    (step("{id: a, call: x.y, retriable: 1}"), "3:35", "wrong_type", "must be true or false, not 1"),
+    (step("{id: a, call: x.y, read_only: sure}"), "3:35", "wrong_type", "must be true or false, not 'sure'"),
+    (step("{id: a, call: x.y, pivot: }"), "3:31", "no_value", "leave the key out"),
+    (step("{id: a, call: x.y, compensation: x.z, compensate_on_failure: 1}"), "3:66", "wrong_type", "must be true or false"),
+    (step("{id: a, call: x.y, compensate_on_failure: true}"), "3:24", "nothing_to_compensate", "Give the step one"),
+    (step("{id: a, call: x.y, strict_idempotent: true}"), "3:24", "unknown_key", "under [services.NAME] of the configuration"),
+    (step("{id: a, call: x.y, ongoing_timeout: 0}"), "3:41", "bad_duration", "longer than zero"),
+    (step("{id: a, workflow: w, pivot: true}"), "3:26", "unknown_key", "It belongs to `call` steps"),
+    (step("{id: a, workflow: w, timeout: 3s}"), "3:26", "unknown_key", "It belongs to `call` and `signal` steps"),
+    (step("{id: a, workflow: 3}"), "3:23", "wrong_type", "must be a string, not 3"),
+    (step("{id: a, workflow: w, version: 0}"), "3:35", "out_of_range", "from 1 to"),
+    (step("{id: a, workflow: w, version: new}"), "3:35", "wrong_type", "must be a whole number"),
+    (step("{id: a, workflow: w, detached: 'yes'}"), "3:36", "wrong_type", "must be true or false"),
+    (step("{id: a, workflow: w, compensation: 3}"), "3:40", "wrong_type", "must be service.method"),
+    (step("{id: a, foreach: 3, steps: []}"), "3:22", "not_a_list", "3 is neither"),
+    (step("{id: a, foreach: '${3}', steps: []}"), "3:22", "not_a_list", "this always gives 3"),
+    (step("{id: a, foreach: [1]}"), "3:5", "missing_key", "needs the key `steps`"),
+    (step("{id: a, foreach: [1], steps: {}}"), "3:34", "wrong_type", "must be a list of steps"),
+    (step("{id: a, foreach: [1], steps: [], max_concurrency: 0}"), "3:55", "out_of_range", "from 1 to"),
+    (step("{id: a, foreach: [1], steps: [], max_concurrency: all}"), "3:55", "wrong_type", "must be a whole number"),
+    (step("{id: a, foreach: [1], steps: [], as: my-item}"), "3:42", "bad_as", "Write 'my_item'."),
+    (step("{id: a, foreach: [1], steps: [], index_as: steps}"), "3:48", "reserved_name", "Choose another name"),
+    (step("{id: a, repeat: 3, until: 'true'}"), "3:21", "wrong_type", "must be a list of steps"),
+    (step("{id: a, repeat: [], until: 3}"), "3:32", "wrong_type", "must be an expression"),
+    (step("{id: a, repeat: [], while: '1'}"), "3:32", "condition_not_bool", "Compare it with something"),
+    (step("{id: a, repeat: [], until: 'true', max_iterations: 0}"), "3:56", "out_of_range", "from 1 to"),
+    (step("{id: a, repeat: [], until: 'true', max_iterations: ten}"), "3:56", "wrong_type", "must be a whole number"),
+    (step("{repeat: [], until: 'true'}"), "3:5", "missing_key", "needs the key `id`"),
+    (step("{id: a, try: 3}"), "3:18", "wrong_type", "must be a list of steps"),
+    (step("{id: a, try: [], catch: [{errors: [x]}]}"), "3:30", "missing_key", "needs the key `steps`"),
+    (step("{id: a, try: [], catch: [{errors: sold_out, steps: []}]}"), "3:39", "wrong_type", "must be a list of error codes"),
+    (step("{id: a, try: [], catch: [{errors: [3], steps: []}]}"), "3:39", "wrong_type", "and 3 in it is none"),
+    (step("{id: a, try: [], catch: [{errors: [], steps: []}]}"), "3:39", "missing_key", "leave it out for everything"),
+    (step("{id: a, try: [], finally: 3}"), "3:31", "wrong_type", "must be a list of steps"),
+    (step("{id: a, try: [], compensate: 'no'}"), "3:34", "wrong_type", "must be true or false"),
+    (step("{id: a, signal: 3}"), "3:21", "wrong_type", "must be a string"),
+    (step("{id: a, signal: go, timeout: 0}"), "3:34", "bad_duration", "longer than zero"),
+    (step("{id: a, signal: go, schema: [a]}"), "3:33", "wrong_type", "must be a JSON Schema"),
+    (step("{id: a, signal: go, schema: {type: objekt}}"), "3:40", "invalid_schema", "Did you mean 'object'?"),
+    (step("{id: a, wait: {until: 3}}"), "3:27", "bad_timestamp", "with a time zone"),
+    (step("{id: a, wait: {until: '${3}'}}"), "3:27", "bad_timestamp", "this always gives 3"),
+    (step("{id: a, wait: {}}"), "3:19", "missing_key", "needs the key `until`"),
+    (step("{id: a, wait: {until: '2030-01-01T00:00:00Z', for: 3s}}"), "3:51", "unknown_key", "Known: until."),
+    (step("{id: a, wait: -3s}"), "3:19", "bad_duration", "must not be negative"),
+    (step("{id: a, call: x.y, input: '${now()}'}"), "3:34", "invalid_expression", "exists only in a `set` step"),
+    (step("{id: a, parallel: [], max_concurrency: 0}"), "3:44", "out_of_range", "from 1 to"),
+    (step("{id: a, parallel: [], on_failure: stop}"), "3:39", "bad_choice", "drain, wait_all"),
+    ("name: trip\nbusiness_key: 3\nsteps: [{id: a, call: x.y}]", "2:15", "wrong_type", "must be an expression"),
+    ("name: trip\nbusiness_key: ${input.x}\nsteps: [{id: a, call: x.y}]", "2:15", "wrapped_expression", "Write input.x"),
+    ("name: trip\nbusiness_key: steps.a\nsteps: [{id: a, call: x.y}]", "2:15", "invalid_expression", "There are: input."),
+    ("name: trip\nbusiness_key: '[1]'\nsteps: [{id: a, call: x.y}]", "2:15", "bad_business_key", "this always gives a list"),
+    ("name: trip\nbusiness_key: 'true'\nsteps: [{id: a, call: x.y}]", "2:15", "bad_business_key", "this always gives"),
+    ("name: trip\nsearch: [a]\nsteps: [{id: a, call: x.y}]", "2:9", "wrong_type", "must be a mapping of names and expressions"),
+    ("name: trip\nsearch: {a: }\nsteps: [{id: a, call: x.y}]", "2:13", "no_value", "leave the key out"),
+    ("name: trip\nsearch: {a: steps.a}\nsteps: [{id: a, call: x.y}]", "2:13", "invalid_expression", "There are: input."),
+    ("name: trip\non_compensation_failure: stop\nsteps: [{id: a, call: x.y}]", "2:26", "bad_choice", "continue, halt, retry_forever"),
     (step("{id: a, fail: oops}"), "3:19", "wrong_type", "must be a mapping with the keys error"),
 ]  # fmt: skip
 
@@ -119,6 +176,22 @@ def test_a_mistake_is_named_with_its_place_and_remedy(text, place, code, piece):
     found = problems(text)
 
     assert [f"{p.line}:{p.column}" for p in found if p.code == code and piece in p.message] == [place], found
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{id: a, repeat: [], until: 3}", "{id: a, foreach: 3, steps: []}", "{id: a, workflow: w, version: 0}"],
+)
+def test_a_value_that_is_wrong_is_not_missing_as_well(line):
+    assert len(problems(step(line))) == 1
+
+
+def test_a_constant_moment_list_or_key_that_fits_is_taken():
+    load(step("{id: a, wait: {until: \"${timestamp('2030-01-01T00:00:00Z')}\"}}"))
+    load(step("{id: a, wait: {until: \"${'2030-01-01T00:00:00Z'}\"}}"))
+    load(step("{id: a, foreach: '${[1, 2]}', steps: []}"))
+    load("name: trip\nbusiness_key: \"'one'\"\nsteps: [{id: a, set: 1}]")
+    load("name: trip\nbusiness_key: '1'\nsteps: [{id: a, set: 1}]")
 
 
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_text():

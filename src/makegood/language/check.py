@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from makegood.language.check_expressions import check_expressions
 from makegood.language.check_families import Callee, check_children
+from makegood.language.check_keys import check_idle_keys, check_keys
 from makegood.language.check_pivot import check_finally, check_pivots
 from makegood.language.check_risks import check_risks
 from makegood.language.check_schemas import check_schemas
@@ -38,8 +39,10 @@ def check(
     check_pivots(definition, problems)
     check_finally(definition, problems)
     check_children(definition, children, problems)
+    check_keys(definition, problems)
     check_schemas(definition, problems)
     if services is not None:
         check_services(definition, services, problems, discoverable=discoverable)
     if not problems.failed:
         check_risks(definition, problems)
+        check_idle_keys(definition, problems)

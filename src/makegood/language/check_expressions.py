@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from makegood.expression import (
+    Expression,
     ExpressionError,
     ExpressionSyntaxError,
     Reference,
+    Template,
+    Timestamp,
     compile_expression,
     compile_template,
 )  # fmt: skip
@@ -67,7 +71,12 @@ def check_expressions(definition: Definition, problems: Problems, ways: Ways, *,
         checker.mapping(definition.output.tree, "/output", BASE, replace(top, what="`output`"))
     if definition.business_key is not None:
         reader = replace(top, what="`business_key`")
-        checker.expression(definition.business_key, "/business_key", ("input",), reader)
+        constant = checker.expression(definition.business_key, "/business_key", ("input",), reader)
+        if constant is not None and not _is_key(constant[0]):
+            message = (
+                f"`business_key` must give a string or a whole number, and this always gives {_kind(constant[0])}."
+            )
+            problems.error("bad_business_key", message, "/business_key")
     for name, source in definition.search:
         reader = replace(top, what=f"`search`: {shown(name)}")
         checker.expression(source, pointed("/search", name), ("input",), reader)
@@ -109,7 +118,7 @@ class _Checker:
             case Foreach():
                 self._items(step.items, f"{at}/foreach", names, reader)
             case Wait():
-                self.mapping(step.until, f"{at}/wait/until", names, reader)
+                self._moment(step.until, f"{at}/wait/until", names, reader)
             case SetStep():
                 self.mapping(step.value, f"{at}/set", names, reader, impure=True)
             case Fail():
@@ -126,6 +135,22 @@ class _Checker:
             except ExpressionSyntaxError:
                 message = f"{reader.what}: `foreach` takes one ${{...}} that gives a list; several give a text."
                 self._problems.error("not_a_list", message, pointer)
+                return
+            constant = _constant(compile_template(items, names=names))
+            if constant is not None and not isinstance(constant[0], list):
+                message = f"{reader.what}: `foreach` takes a list, and this always gives {_kind(constant[0])}."
+                self._problems.error("not_a_list", message, pointer)
+
+    def _moment(self, until: Any, pointer: str, names: tuple[str, ...], reader: Reader) -> None:
+        """A moment, or an expression that gives one."""
+        if self.mapping(until, pointer, names, reader) and isinstance(until, str) and "${" in until:
+            constant = _constant(compile_template(until, names=names))
+            if constant is not None and not _is_moment(constant[0]):
+                message = (
+                    f"{reader.what}: `until` takes a timestamp with a time zone, such as 2030-01-31T12:00:00Z, "
+                    f"and this always gives {_kind(constant[0])}."
+                )
+                self._problems.error("bad_timestamp", message, pointer)
 
     def _round(self, step: Repeat, names: tuple[str, ...], reader: Reader) -> None:
         if step.until is not None:
@@ -185,12 +210,7 @@ class _Checker:
             self._wrong(source, error, pointer, reader)
             return None
         self._read(compiled.references, reader, pointer, [])
-        if compiled.references:
-            return None
-        try:
-            return (compiled.evaluate({}, budget=_CONSTANT_BUDGET),)
-        except ExpressionError:
-            return None
+        return _constant(compiled)
 
     def _wrong(self, source: str, error: ExpressionSyntaxError, pointer: str, reader: Reader) -> None:
         bare = source.strip()
@@ -223,6 +243,30 @@ class _Checker:
             found = self._references.complaint(reference, reader)
             if found is not None:
                 self._problems.error(*found, pointed(pointer, *way), offset=reference.offset)
+
+
+def _constant(compiled: Expression | Template) -> tuple[Any] | None:
+    """The value of what depends on nothing, or None; also when it has none."""
+    if compiled.references:
+        return None
+    try:
+        return (compiled.evaluate({}, budget=_CONSTANT_BUDGET),)
+    except ExpressionError:
+        return None
+
+
+def _is_key(value: object) -> bool:
+    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
+
+
+def _is_moment(value: object) -> bool:
+    if isinstance(value, Timestamp):
+        return True
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return False
+    return moment is not None and moment.tzinfo is not None
 
 
 def texts(tree: Any) -> Iterator[tuple[str, list[str | int]]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from makegood.language.order import walk
 from makegood.language.problems import Problems, pointed, shown
+from makegood.language.schema_mistakes import complaint, not_compiled
 from makegood.model import Definition, SignalStep
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,13 +37,13 @@ def compile_schema(schema: Any) -> Any:
     try:
         problem = next(iter(jsonschema_rs.Draft202012Validator(_META).iter_errors(schema)), None)
         if problem is not None:
-            raise InvalidSchema(f"{problem.message}.", "invalid_schema", tuple(problem.instance_path))
+            raise InvalidSchema(complaint(problem), "invalid_schema", tuple(problem.instance_path))
         return jsonschema_rs.Draft202012Validator(schema)
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         if isinstance(error, InvalidSchema):
             raise
-        message = getattr(error, "message", None) or str(error)
-        raise InvalidSchema(f"{message.splitlines()[0]}.", "invalid_schema") from None
+        message, way = not_compiled(error, schema)
+        raise InvalidSchema(message, "invalid_schema", way) from None
 
 
 _META = {"$schema": DIALECT, "$ref": DIALECT}

@@ -83,8 +83,8 @@ def _read_mapping(reader: Reader, value: dict[str, Any], pointer: str) -> Step:
             reader.unknown(key, table, pointer, what, _belongs(key, kind))
     found = reader.mapping(known, table, pointer, what)
     common: Fields = {"pointer": pointer, "when": found.get("when"), **identity}
-    if kind.name in _NEUTRAL:
-        found.setdefault(kind.name, _NEUTRAL[kind.name])
+    for key in known.keys() & _NEUTRAL.keys():
+        found.setdefault(key, _NEUTRAL[key])
     if kind.name not in found:
         return SetStep(value=None, **common)
     return _KINDS[kind.name](reader, found, common)
@@ -92,6 +92,8 @@ def _read_mapping(reader: Reader, value: dict[str, Any], pointer: str) -> Step:
 
 def _belongs(key: str, kind: k.Kind) -> str:
     """The remedy for a key that other kinds of step have."""
+    if key == "strict_idempotent":
+        return " It belongs to the service: strict_idempotent = true under [services.NAME] of the configuration."
     owners = [f"`{name}`" for name, table in k.KIND_KEYS.items() if key in table]
     if not owners:
         return ""
@@ -134,7 +136,7 @@ def _identity(reader: Reader, value: dict[str, Any], kind: k.Kind | None, pointe
     return {"id": name, "anonymous": False}
 
 
-_NEUTRAL: Fields = {"call": ("", ""), "if": "true", "foreach": []}
+_NEUTRAL: Fields = {"call": ("", ""), "if": "true", "foreach": [], "until": "true", "while": "false"}
 """Stands for a value that was wrong, so that the rest of its step is still checked."""
 
 
@@ -172,6 +174,11 @@ def _handlers(reader: Reader, key: Key, value: object, pointer: str, what: str) 
     read = []
     for nth, inner in enumerate(value):
         found = reader.mapping(inner, k.HANDLER, f"{pointer}/{nth}", f"{what}: handler {nth + 1}")
+        if found.get("errors") == ():
+            message = (
+                f"{what}: handler {nth + 1}: `errors` is empty. Name what it catches, or leave it out for everything."
+            )
+            reader.problems.error("missing_key", message, f"{pointer}/{nth}/errors")
         name = found.get("as", k.HANDLER["as"].default)
         read.append(Handler(errors=found.get("errors", ()), name=name, steps=found.get("steps", ())))
     return tuple(read)

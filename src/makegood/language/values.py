@@ -133,8 +133,11 @@ def _expression(key: Key, value: object) -> str:
 
 
 def _codes(key: Key, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(code, str) and code for code in value):
+    if not isinstance(value, list):
         raise Unfit(f"must be a list of error codes, such as [sold_out], not {shown(value)}.")
+    for code in value:
+        if not isinstance(code, str) or not code:
+            raise Unfit(f"must be a list of error codes, such as [sold_out], and {shown(code)} in it is none.")
     return tuple(value)
 
 
