@@ -58,3 +58,10 @@ def test_a_workflow_that_is_not_there_fails_its_step() -> None:
     expect = {"status": "compensated", "calls": ["stock.reserve", "stock.release"], "error_code": "child_failed"}
 
     assert keys_that_differ(expect, definition=ORDER) == []
+
+
+def test_a_child_with_a_pivot_is_not_started() -> None:
+    packing = {"name": "packing", "steps": [{"id": "seal", "call": "boxes.seal", "pivot": True}]}
+    expect = {"status": "compensated", "calls": ["stock.reserve", "stock.release"], "error_code": "child_failed"}
+
+    assert keys_that_differ(expect, definition=ORDER, workflows=[packing]) == []

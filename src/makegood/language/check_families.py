@@ -37,7 +37,8 @@ def check_children(definition: Definition, known: Mapping[Callee, tuple[str, ...
         if found:
             message = (
                 f"Step {step.id!r} calls the workflow {step.workflow!r} as a child, and that has the pivot "
-                f"{found[0]!r}, behind which nothing can be undone. Write detached: true, or call a workflow without a pivot."
+                f"{found[0]!r}, behind which nothing can be undone. "
+                "Write detached: true, or call a workflow without a pivot."
             )
             problems.error("pivot_in_child", message, step.pointer)
 
