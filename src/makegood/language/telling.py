@@ -162,7 +162,7 @@ def _span(span_ms: int | None) -> str | None:
     return f"{span_ms // length}{unit}"
 
 
-_UNITS = (("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
 def _mapped(key: str, value: Mapped | None) -> Told:
