@@ -164,3 +164,11 @@ def test_spans() -> None:
     }
 
     assert {span: span_text(span) for span in spans} == spans
+
+
+def test_a_suspension_is_told_with_who_why_and_where() -> None:
+    by_hand = ev.ExecutionSuspended("operator", "ada", "lunch")
+    stuck = ev.ExecutionSuspended("after_pivot", step="b")
+
+    assert told(state_of(CALLS, (0, by_hand)), by_hand, T0) == "suspended: operator (ada: lunch)"
+    assert told(state_of(CALLS, (0, stuck)), stuck, T0) == "suspended: after_pivot at b"

@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 
 from makegood.errors import DefinitionError
 from makegood.language import load, load_canonical, load_tree
+from makegood.language.changes import changes
 from makegood.language.keys import KIND_KEYS, TOP
 from makegood.model import Definition
 
@@ -131,6 +133,7 @@ def attempt(trees: list[Any], chance: random.Random) -> bool:
         problems = error.problems
     else:
         _loads_again(definition)
+        _compared(load_tree(tree).definition, definition)
         return True
     assert problems
     assert all(problem.message and problem.code != "invalid" for problem in problems)
@@ -142,6 +145,16 @@ def _loads_again(definition: Definition) -> None:
     assert load_canonical(definition.tree) == definition
     assert load_tree(definition.tree).definition == definition
     assert load(json.dumps(definition.tree), format="json").definition == definition
+
+
+def _compared(one: Definition, other: Definition) -> None:
+    """What says that there is no difference is right, in both directions."""
+    assert changes(other, other) == []
+    found, back = changes(one, other), changes(other, one)
+    json.dumps([each.as_json() for each in found])
+    if not found or not back:
+        assert found == back
+        assert replace(one, version=None) == replace(other, version=None)
 
 
 def fuzz(count: int, seed: int = 1) -> int:
