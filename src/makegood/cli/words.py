@@ -57,7 +57,7 @@ def name_of(step: str, iteration: ev.Iteration) -> str:
 
 def told(state: State, event: ev.Event, at_ms: int) -> str | None:
     """One line about an event that the state has just taken in, or None when it is not worth one."""
-    if getattr(event, "step", None) is not None:
+    if getattr(event, "step", None) is not None and not isinstance(event, ev.ExecutionSuspended):
         return _of_step(state, event, at_ms)
     return _of_execution(state, event)
 
@@ -75,7 +75,8 @@ def _of_execution(state: State, event: ev.Event) -> str | None:
         case ev.ExecutionCompleted() | ev.ExecutionFailed() | ev.ExecutionCompensated() | ev.CompensationFailed():
             return f"{state.status} ({span_text((state.ended_at_ms or 0) - state.started_at_ms)})"
         case ev.ExecutionSuspended():
-            return f"suspended: {event.reason}{who_and_why(event.by, event.note)}"
+            at = "" if event.step is None else f" at {name_of(event.step, event.iteration)}"
+            return f"suspended: {event.reason}{at}{who_and_why(event.by, event.note)}"
         case ev.ExecutionResumed():
             return f"resumed{who_and_why(event.by, event.note)}"
         case ev.OverdueRaised():
