@@ -84,7 +84,7 @@ def states() -> str:
         "An entry is `armed` together with the schedule of its step, before anything is sent, and has its place in the",
         "list once the step settles `succeeded` or `unknown`. A step that settles `failed` keeps it only with",
         "`compensate_on_failure`.\n",
-        diagram(COMPENSATION, {"done", "skipped"}),
+        diagram(COMPENSATION, {"done", "skipped", "moved"}),
         table(COMPENSATION),
         "## Events\n",
         "Every kind of event there is; those that are not named above change no state.\n",

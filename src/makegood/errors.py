@@ -22,6 +22,7 @@ The tree (each has a stable `code`; a message says what happened, which one, and
         ├── ExecutionFailed
         ├── ExecutionCompensated
         ├── CompensationFailed
+        ├── ExecutionSuperseded
         └── ExecutionSuspended
 """
 
@@ -215,8 +216,10 @@ class ExecutionEnded(MakegoodError):
         cause = self.error or {}
         where = f" at step {cause['step']!r}" if cause.get("step") else ""
         why = f": {cause.get('code')}{where}: {cause.get('message', '')}" if cause else ""
-        stopped = view.get("suspended")
-        if stopped:
+        stopped, successor = view.get("suspended"), view.get("superseded_by")
+        if successor:
+            super().__init__(f"execution {self.execution_id} failed{why}, and goes on as {successor}")
+        elif stopped:
             note = f": {stopped['note']}" if stopped["note"] else ""
             super().__init__(f"execution {self.execution_id} is suspended ({stopped['reason']}){note}")
         else:
@@ -239,6 +242,12 @@ class CompensationFailed(ExecutionEnded):
     """Aborted, and at least one effect could not be undone: an operator must act."""
 
     code = "compensation_failed"
+
+
+class ExecutionSuperseded(ExecutionEnded):
+    """It failed, and another execution goes on in its place: `view["superseded_by"]`."""
+
+    code = "superseded"
 
 
 class ExecutionSuspended(ExecutionEnded):

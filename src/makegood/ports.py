@@ -126,6 +126,7 @@ class Start:
         parent: Id of the execution that called this one, or None.
         root: Id of the outermost execution of the family (its own id when it has no parent).
         search: Search attributes, name to value.
+        rerun_of: Id of the execution that this one goes on in the place of, or None.
     """
 
     workflow: str
@@ -136,6 +137,7 @@ class Start:
     parent: str | None = None
     root: str = ""
     search: dict[str, Any] = field(default_factory=dict)
+    rerun_of: str | None = None
 
 
 @named_fact
@@ -151,6 +153,7 @@ class Standing:
         ended_at_ms: When it ended, or None while it lives.
         error_code: Code of its first cause, or None.
         overdue: Whether its timeout passed after a pivot.
+        superseded_by: Id of the execution that goes on in the place of this one, or None.
     """
 
     status: str
@@ -161,6 +164,7 @@ class Standing:
     ended_at_ms: int | None = None
     error_code: str | None = None
     overdue: bool = False
+    superseded_by: str | None = None
 
 
 @named_fact
@@ -175,6 +179,8 @@ class Append:
         start: Given with position 0.
         standing: Given when the row changes.
         inbox_ids: Requests from other processes that this record settles; deleted with it.
+        together: Appends of a batch that name the same word here, which may be any, are written all or none: what
+            refuses one refuses each of them. None: it stands alone.
     """
 
     execution_id: str
@@ -183,6 +189,7 @@ class Append:
     start: Start | None = None
     standing: Standing | None = None
     inbox_ids: tuple[int, ...] = ()
+    together: str | None = None
 
 
 @named_fact
@@ -225,7 +232,7 @@ class InboxRow:
     Attributes:
         id: Ascending.
         execution_id: For whom.
-        kind: `cancel`, `signal`, `retry`, `compensate`, `resolve`, `suspend` or `resume`.
+        kind: `cancel`, `signal`, `retry`, `compensate`, `resolve`, `suspend`, `resume` or `rerun`.
         body: Its arguments, plain JSON.
     """
 
@@ -244,7 +251,8 @@ class Journal(Protocol):
         Returns:
             One entry for each append: None, or why that one alone was refused (`Conflict` for a
             start whose id or business key is taken, `Fenced` for a position that is taken); what
-            was refused left no trace and the others are committed.
+            was refused left no trace and the others are committed. Appends that name the same `together`
+            have one verdict, that of the first one refused.
 
         Raises:
             Fenced: The engine no longer holds the database; nothing was written.

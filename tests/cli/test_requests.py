@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -169,6 +170,71 @@ def test_failed_execution_is_compensated_after_all(
     assert cli("compensate", "a").code == 0
     assert cli("run", trip, *hotels, "--id", "a").code == 3
     assert service.methods[-1] == "cancel"
+
+
+@pytest.fixture
+def unpaid(trip: str, cli: Cli, hotels: tuple[str, str], service: RecordingService, tmp_path: Path) -> str:
+    """An execution `a` that has failed at its second step; its file."""
+    (tmp_path / trip).write_text((tmp_path / trip).read_text() + "error_handling: fail_fast\n")
+    service.answers["charge"] = REFUSED
+    assert cli("run", trip, *hotels, "--id", "a").code == 1
+    service.answers.pop("charge")
+    return trip
+
+
+def test_failed_execution_goes_on_from_a_step_as_a_new_one(
+    cli: Cli, unpaid: str, hotels: tuple[str, str], service: RecordingService
+) -> None:
+    ran = cli("rerun", "a", "--from", "pay", "--note", "paid in")
+    again = cli("rerun", "a", "--from", "pay", "--json").json
+    successor = again["superseded_by"]
+
+    assert ran.code == 0
+    assert f"rerun accepted: execution a goes on as {successor}." in ran.out
+    assert f"makegood run FILE --id {successor}" in ran.out
+    assert (again["verdict"], again["status"]) == ("accepted", "superseded")
+    assert service.methods == ["reserve", "charge"]
+    assert cli("run", unpaid, *hotels, "--id", successor).code == 0
+    assert service.methods == ["reserve", "charge", "charge"]
+    assert [each[3] for each in service.calls] == ["a:hotel:do", "a:pay:do", f"{successor}:pay:do"]
+
+
+def test_lineage_is_shown_by_every_command_that_looks(cli: Cli, unpaid: str) -> None:
+    asked = cli("rerun", "a", "--from", "pay", "--by", "ada", "--note", "paid in", "--json")
+    successor = asked.json["superseded_by"]
+
+    listed = {each["id"]: each for each in cli("list", "--json").json["executions"]}
+    events = [json.loads(line) for line in cli("history", successor, "--json").out.splitlines()]
+    watched = cli("watch", "a")
+
+    assert (listed["a"]["superseded_by"], listed[successor]["rerun_of"]) == (successor, "a")
+    assert [each["id"] for each in cli("list", "--status", "superseded", "--json").json["executions"]] == ["a"]
+    assert f"goes on    as {successor}" in cli("show", "a").out
+    assert re.search(r"rerun of   a \(from pay\).*ada.*paid in", cli("show", successor).out)
+    assert [each["event"] for each in events[1:3]] == ["rerun_began", "step_taken_over"]
+    assert (watched.code, successor in watched.err) == (1, True)
+    effects = {each["step"]: each for each in cli("show", "a", "--json").json["effects"]}
+    assert (effects["hotel"]["effect"], effects["hotel"]["moved_to"]) == ("moved", successor)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--from", "hotel"), 1, "step 'hotel' has succeeded"),
+        (("--from", "payy"), 2, "Did you mean 'pay'?"),
+        (("--from", "pay", "--version", "4"), 2, "has no version 4"),
+        (("--from", "pay", "--version", "0"), 2, "--version"),
+        ((), 2, "--from"),
+    ],
+)
+def test_rerun_that_cannot_be_is_refused_with_the_reason(
+    cli: Cli, unpaid: str, words: tuple[str, ...], code: int, told: str
+) -> None:
+    ran = cli("rerun", "a", *words)
+
+    assert (ran.code, ran.out) == (code, "")
+    assert told in ran.err
+    assert cli("show", "a", "--json").json["status"] == "failed"
 
 
 def test_signal_is_kept_for_the_step_that_waits(cli: Cli, waiting: str, hotels: tuple[str, str]) -> None:

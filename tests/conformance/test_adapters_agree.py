@@ -27,6 +27,7 @@ STANDINGS = st.sampled_from(
         Standing(status="completed", ended_at_ms=3),
         Standing(status="failed", ended_at_ms=4, parked=True),
         Standing(status="failed"),
+        Standing(status="superseded", ended_at_ms=4, superseded_by="d"),
     ]
 )
 
@@ -42,10 +43,18 @@ def appends(draw: st.DrawFn) -> Append:
         record=None
         if not begins and draw(st.integers(0, 5)) == 0
         else Record(1, (SignalReceived("go", draw(st.integers())),)),
-        start=Start(workflow="w", version=1, start_hash="h", started_at_ms=draw(st.integers(0, 3)), business_key=key)
+        start=Start(
+            workflow="w",
+            version=1,
+            start_hash="h",
+            started_at_ms=draw(st.integers(0, 3)),
+            business_key=key,
+            rerun_of=draw(st.sampled_from([None, "a"])),
+        )
         if begins
         else None,
         standing=draw(STANDINGS),
+        together=draw(st.sampled_from([None, None, None, "g", "h"])),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -277,6 +278,90 @@ async def test_appends_at_once_each_get_their_own_answer(store: Any) -> None:
     )
 
     assert [kinds(each) for each in answers] == [[None, "Fenced"]] * 20
+
+
+# --- all or none -------------------------------------------------------------------------------
+
+
+def rerun(old: str, position: int, new: str, **given: Any) -> list[Append]:
+    """The last record of an execution that has failed, and the first one of what goes on in its place."""
+    last = then(old, position, standing=Standing(status="superseded", ended_at_ms=NOW, superseded_by=new))
+    return [replace(each, together=old) for each in (start(new, rerun_of=old, **given), last)]
+
+
+async def failed(store: Any, *names: str, **given: Any) -> None:
+    await store.append([start(each, **given) for each in names])
+    await store.append([then(each, 1, standing=ended("failed")) for each in names])
+
+
+async def test_what_belongs_together_is_written_together_and_says_so(store: Any) -> None:
+    await failed(store, "a")
+
+    assert await store.append(rerun("a", 2, "b")) == [None, None]
+    old, new = await store.find("a"), await store.find("b")
+    assert (old.standing.status, old.standing.superseded_by, old.start.rerun_of) == ("superseded", "b", None)
+    assert (new.standing.status, new.standing.superseded_by, new.start.rerun_of) == ("running", None, "a")
+    assert (old.positions, new.positions) == (3, 1)
+    assert await ids(store, status="superseded") == ["a"]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["new first", "old first"])
+@pytest.mark.parametrize("why", ["id", "key", "position", "value", "row"])
+async def test_what_refuses_one_of_them_refuses_the_other(store: Any, world: Any, why: str, order: Any) -> None:
+    await failed(store, "a")
+    await store.append([start("taken", business_key="k")])
+    request = world.put("a", "rerun", {})
+    new, last = rerun("a", 3 if why == "position" else 2, "taken" if why == "id" else "b",
+                      business_key="k" if why == "key" else None, value="\ud800" if why == "value" else 1)  # fmt: skip
+    if why == "row":
+        last = replace(last, standing=Standing(status="superseded", superseded_by="b"))
+    pair = [new, replace(last, inbox_ids=(request,))]
+    pair = [pair[each] for each in order]
+    wanted = {"id": "Conflict", "key": "Conflict", "position": "Fenced"}.get(why)
+
+    verdicts = await store.append([start("c"), *pair, then("taken", 1), start("d")])
+
+    assert kinds(verdicts)[0] is kinds(verdicts)[3] is kinds(verdicts)[4] is None
+    assert verdicts[1] is verdicts[2] is not None
+    assert wanted in (None, kinds(verdicts)[1])
+    assert await store.find("b") is None
+    old = await store.find("a")
+    assert (old.standing.status, old.standing.superseded_by, old.positions) == ("failed", None, 2)
+    assert [each.id for each in await store.inbox(limit=9)] == [request]
+    # And it left nothing behind that would be in the way of the same without what was wrong.
+    assert await store.append(rerun("a", 2, "b")) == [None, None]
+    assert await store.append([then("a", 3), then("b", 1)]) == [None, None]
+
+
+async def test_a_key_is_not_given_back_by_what_was_refused(store: Any) -> None:
+    await store.append([start("a", business_key="k")])
+    end = replace(then("a", 1, standing=ended()), together="x")
+
+    verdicts = await store.append([end, replace(then("b", 1), together="x"), start("c", business_key="k")])
+
+    assert kinds(verdicts) == ["Fenced", "Fenced", "Conflict"]
+    assert (await store.find("a")).standing.status == "running"
+
+
+async def test_two_pairs_in_one_batch_do_not_harm_each_other(store: Any) -> None:
+    await failed(store, "a", "b")
+
+    verdicts = await store.append([*rerun("a", 7, "x"), *rerun("b", 2, "y")])
+
+    assert kinds(verdicts) == ["Fenced", "Fenced", None, None]
+    assert await ids(store, status="superseded") == ["b"]
+
+
+async def test_what_was_written_together_outlives_the_engine_together(world: Any) -> None:
+    store = world.open()
+    await failed(store, "a")
+    await store.append(rerun("a", 2, "b"))
+    await world.crash(store)
+
+    store = world.open()
+    assert (await store.find("a")).standing.superseded_by == "b"
+    assert await claimed(store) == ["b"]
+    await store.aclose()
 
 
 # --- business keys -----------------------------------------------------------------------------

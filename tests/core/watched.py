@@ -16,6 +16,7 @@ from makegood.core.outstanding import Command, Send, outstanding, ripen
 from makegood.core.program import Kind
 from makegood.core.state import ROOT, Key, State
 from makegood.core.transitions import execution_allowed, place_of, step_allowed
+from makegood.core.undoing import calling_execution
 from makegood.errors import InputError, NotFound, Refused
 from makegood.language import load_tree
 from makegood.simulation.script import Call, Scripted, ScriptedServices
@@ -73,7 +74,7 @@ def _answer(key: str) -> dict[str, int]:
 class Watched(World):
     """One execution under watch."""
 
-    def __init__(self, saga: Saga, **rest: Any) -> None:
+    def __init__(self, saga: Saga, before: Watched | None = None, **rest: Any) -> None:
         self.saga = saga
         self.shadow: State | None = None
         self.handed: set[Command] = set()
@@ -85,7 +86,10 @@ class Watched(World):
         self.undone: set[Key] = set()
         self.caught: set[Key] = set()
         services = rest.pop("services", None) or Fates(saga.scripts, saga.down)
-        definition = load_tree(saga.tree).definition
+        definition = rest.pop("program", None) or load_tree(saga.tree).definition
+        if before is not None:
+            # It reruns that one: what was seen of the calls that it takes over counts here.
+            self.requests, self.undone, self.caught = list(before.requests), set(before.undone), set(before.caught)
         self._before = len(rest.get("journal", ()))
         super().__init__(definition, INPUT, services, on_record=_watch, seed=saga.seed, **rest)
 
@@ -222,7 +226,9 @@ class Watched(World):
         for call in self.services.calls[read : read + 1]:
             body = self.bodies.setdefault(call.key, call.body)
             assert body == call.body, "another body under the same key"
-            assert call.key == f"play:{call.step}:{'undo' if command.undo else 'do'}"
+            mine = calling_execution(self.state, key)
+            assert command.undo or mine == self.state.execution_id, "what was taken over is called again"
+            assert call.key == f"{mine}:{call.step}:{'undo' if command.undo else 'do'}"
             self.requests.append((call, key))
 
     def _check_silence(self, key: Key) -> None:
@@ -379,7 +385,7 @@ def check_end(world: Watched) -> None:
     assert state.timers.next_ms() is None, state.timers.items()
     for key, instance in state.instances.items():
         node = state.node(key)
-        there = f"play:{state.name(key)}:do" in applied
+        there = f"{calling_execution(state, key)}:{state.name(key)}:do" in applied
         if node.kind is not Kind.CALL:
             continue
         assert instance.forward in {"succeeded", "failed", "unknown", "skipped"}

@@ -113,7 +113,8 @@ def test_every_page_can_be_reached_from_the_front() -> None:
 
 def test_ends_that_are_shown_are_told_as_the_command_line_tells_them() -> None:
     ended = r"completed|(failed|compensated|compensation failed); the cause: .+|suspended \(.+"
-    told = re.compile(rf"execution \S+ ({ended})")
+    refused = r"cannot be rerun from there: .+"
+    told = re.compile(rf"execution \S+ ({ended}|{refused})")
     shown = [
         (str(block), line)
         for block in blocks("text")

@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 
 from makegood.core import inputs
-from makegood.core.decide import begin, decide
+from makegood.core.decide import begin, decide, rerun
 from makegood.core.events import Event, Failure, Record
 from makegood.core.evolve import evolve, fold
 from makegood.core.judgement import Moment, Settings
 from makegood.core.outstanding import outstanding
 from makegood.core.program import Program, compile_program
+from makegood.core.rerunning import Rerun
 from makegood.core.state import Instance, Key, State, Track
 from makegood.language import load_tree
 from makegood.storage import codec
@@ -46,6 +47,7 @@ def facts(state: State) -> dict[str, Any]:
         "started": state.started_at_ms, "ended": state.ended_at_ms, "timeout": state.timeout_at_ms,
         "suspended": state.suspended_reason, "overdue": state.overdue, "timeout held": state.timeout_held,
         "past its pivot": state.pivoted, "business key": state.business_key,
+        "reruns": state.rerun_of, "begins at": state.rerun_from, "goes on as": state.superseded_by,
         "signals kept": {name: list(queue) for name, queue in state.mailbox.items() if queue},
         "waiting": {name: [state.name(key) for key in keys] for name, keys in state.waiting.items() if keys},
         "stopped": {_region(state, key): failure.code for key, failure in state.halted.items()},
@@ -67,7 +69,7 @@ def _step(name: str, each: Instance) -> dict[str, Any]:
         "part": None if each.phase == "forward" else each.phase, "caught": _failure(each.caught),
         "travelling": _failure(each.travelling), "until": each.until_ms, "undo input": each.undo_input,
         "undo snapshot": each.undo_snapshot, "undo error": _failure(each.undo_error), "note": each.note,
-        "child": each.child,
+        "child": each.child, "taken over from": each.origin,
     }  # fmt: skip
     found = {f"{name}: {what}": value for what, value in told.items()}
     for direction, track in (("call", each.call), ("undo", each.undo)):
@@ -179,6 +181,26 @@ def plays() -> Iterator[tuple[dict[str, Any], list[Record]]]:
         played.then(*news)
         yield tree, played.world.journal
     yield _with_child()
+    yield from _rerun()
+
+
+def _rerun() -> Iterator[tuple[dict[str, Any], list[Record]]]:
+    """An execution that is rerun from a step in a branch, and the one that goes on in its place."""
+    import playing as p
+
+    retry = {"max_attempts": 2, "initial_interval": "1s"}
+    caught = p.attempt("t", "u", p.failure("x"), catch=[p.quiet("h")])
+    branch = {"id": "i", "if": "true", "then": p.listed("b", "c")}
+    loop = p.each("f", "${[1, 2]}", p.call("d", input="${item}"))
+    tree = p.saga(
+        p.call("a", retry=retry), p.quiet("w", when="false"), caught, loop, branch, error_handling="fail_fast"
+    )
+    played = p.play(tree, {"a": [p.timeout(), p.ok({"n": 1})], "c": p.reject()})
+    world = played.world
+    moment, settings = Moment(world.now_ms + 5), Settings()
+    _, first, last = rerun(world.state, world.program, "again", Rerun("c", "ada", "mended"), moment, settings)
+    yield tree, [*world.journal, last]
+    yield tree, [first]
 
 
 def _with_child() -> tuple[dict[str, Any], list[Record]]:

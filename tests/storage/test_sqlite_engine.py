@@ -455,7 +455,7 @@ PLANS = {
     "key holder": (QUERIES["key_holder"], ["w", "k"]),
     "fence": (QUERIES["fence"], []),
     "newest definition": (QUERIES["newest_definition"], ["a"]),
-    "standing": (repeated("update_standing", 3), [None] * 30),
+    "standing": (repeated("update_standing", 3), [None] * 33),
 }
 
 
@@ -476,7 +476,7 @@ def test_no_statement_scans_a_table_or_sorts(path: str, name: str) -> None:
 
 
 async def test_a_clean_batch_is_one_try(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Writer, "_append_alone", lambda *given: pytest.fail("one by one"))
+    monkeypatch.setattr(Writer, "_append_unit", lambda *given: pytest.fail("one by one"))
     store = SqliteStore.open(path)
     ended = Standing(status="completed", ended_at_ms=9)
 

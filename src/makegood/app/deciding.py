@@ -59,7 +59,7 @@ async def put_request(database: str, config: Config, execution_id: str, kind: st
         database: A SQLite file.
         config: What an engine would decide by.
         execution_id: Which execution.
-        kind: `cancel`, `suspend`, `resume`, `retry`, `compensate`, `resolve` or `signal`.
+        kind: `cancel`, `suspend`, `resume`, `retry`, `compensate`, `resolve`, `signal` or `rerun`.
         body: Its arguments, as the inbox keeps them.
 
     Raises:
@@ -108,6 +108,8 @@ async def _decided_here(database: str, config: Config, execution_id: str, kind: 
             case "resolve":
                 outcome, output = body.get("as"), body.get("output")
                 await engine.resolve(execution_id, body["step"], note=note, by=by, outcome=outcome, output=output)
+            case "rerun":
+                await engine.rerun(execution_id, body["from"], version=body.get("version"), by=by, note=note)
             case "signal":
                 await engine.signal(execution_id, body["name"], body["payload"])
             case _:

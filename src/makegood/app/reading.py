@@ -133,6 +133,8 @@ def row_view(stored: Stored) -> dict[str, Any]:
         "status": standing.status,
         "phase": standing.phase,
         "business_key": start.business_key,
+        "rerun_of": start.rerun_of,
+        "superseded_by": standing.superseded_by,
         "error_code": standing.error_code,
         "started_at": time_text(start.started_at_ms),
         "ended_at": time_text(standing.ended_at_ms),

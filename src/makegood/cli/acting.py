@@ -1,4 +1,4 @@
-"""The commands that act on one execution: cancel, suspend, resume, retry, compensate, resolve, signal."""
+"""The commands that act on one execution: cancel, suspend, resume, retry, compensate, resolve, rerun, signal."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def act(
             "verdict": verdict.verdict,
             "status": view["status"],
             "phase": view["phase"],
+            **({"superseded_by": view["superseded_by"]} if kind == "rerun" and "superseded_by" in view else {}),
         }
         print_json(told)
     else:
@@ -85,11 +86,23 @@ def _sentence(kind: str, execution_id: str, verdict: Verdict, database: str) -> 
             f"{kind} is pending: the engine that holds {database} has not decided yet. "
             f"Execution {execution_id} is {shown}."
         )
+    if kind == "rerun":
+        return _rerun_sentence(execution_id, verdict, database)
     if verdict.by_engine or status in ENDS or status == "suspended":
         return f"{kind} accepted: execution {execution_id} is {shown}."
+    return f"{kind} accepted: execution {execution_id} is {shown}. {_no_engine(execution_id, database)}"
+
+
+def _rerun_sentence(execution_id: str, verdict: Verdict, database: str) -> str:
+    successor = verdict.view["superseded_by"]
+    told = f"rerun accepted: execution {execution_id} goes on as {successor}."
+    return told if verdict.by_engine else f"{told} {_no_engine(successor, database)}"
+
+
+def _no_engine(execution_id: str, database: str) -> str:
     resumed = f"makegood run FILE --id {execution_id} --database {shlex.quote(database)}"
     return (
-        f"{kind} accepted: execution {execution_id} is {shown}. No engine is running on {database}; "
+        f"No engine is running on {database}; "
         f"what is to be done now happens when one goes on with it, for example: {resumed}"
     )
 

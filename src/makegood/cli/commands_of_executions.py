@@ -12,7 +12,7 @@ from makegood.cli import options
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("list")(list_)
-    for command in (show, history, watch, cancel, suspend, resume, retry, compensate, resolve, signal):
+    for command in (show, history, watch, cancel, suspend, resume, retry, compensate, resolve, rerun, signal):
         app.command()(command)
 
 
@@ -159,6 +159,23 @@ def resolve(  # noqa: PLR0913, PLR0917 - one argument for each option
     from makegood.cli.acting import resolve_body
 
     _act("resolve", id, {"by": by, **resolve_body(step, note, as_, output)}, config, database, json=json)
+
+
+def rerun(  # noqa: PLR0917 - one argument for each option
+    id: options.ExecutionId,  # noqa: A002 - the argument's name
+    from_: Annotated[str, typer.Option("--from", metavar="STEP", help="The step to begin at.", show_default=False)],
+    version: Annotated[
+        int | None,
+        typer.Option("--version", metavar="N", help="Of the workflow; the one that ran if left out.", min=1),
+    ] = None,
+    by: options.By = None,
+    note: options.Note = "",
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Have a failed execution go on from a step, as a new execution. Exit code 1 if that is refused."""
+    _act("rerun", id, {"from": from_, "version": version, "by": by, "note": note}, config, database, json=json)
 
 
 def signal(

@@ -28,6 +28,7 @@ BROKEN_PIPE = 141
 BY_STATUS = {
     "completed": COMPLETED,
     "failed": FAILED,
+    "superseded": FAILED,
     "compensated": COMPENSATED,
     "compensation_failed": COMPENSATION_FAILED,
 }

@@ -273,6 +273,8 @@ def summary_of(view: dict[str, Any], database: str) -> str:
         lines.append(
             f"try again: makegood retry {where}; or declare one undone: makegood resolve {where} STEP --note WHY"
         )
+    if "superseded_by" in view:
+        lines.append(f"it goes on as {view['superseded_by']}: makegood watch {view['superseded_by']}")
     if view["status"] == "suspended":
         lines.append(f"let it go on: makegood resume {where}")
         if stopped is not None and stopped["reason"] in {"pivot_unknown", "after_pivot"}:

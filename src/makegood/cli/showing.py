@@ -37,9 +37,7 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
     yield f"execution  {view['id']}"
     yield f"workflow   {view['workflow']} (version {view['version']})"
     yield f"status     {view['status']}{phase}"
-    if view.get("suspended"):
-        stopped = view["suspended"]
-        yield f"because    {stopped['reason']}{who_and_why(stopped['by'], stopped['note'])}"
+    yield from _why_lines(view)
     if view["business_key"] is not None:
         yield f"key        {short(view['business_key'])}"
     yield f"started    {view['started_at']}"
@@ -65,6 +63,18 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
     if view["uncompensated_steps"]:
         yield ""
         yield f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}"
+
+
+def _why_lines(view: Mapping[str, Any]) -> Iterator[str]:
+    """Why it waits for a person, what it is a rerun of, and where it goes on."""
+    if view.get("suspended"):
+        stopped = view["suspended"]
+        yield f"because    {stopped['reason']}{who_and_why(stopped['by'], stopped['note'])}"
+    if view.get("rerun_of"):
+        told = who_and_why(view.get("rerun_by"), view.get("rerun_note"))
+        yield f"rerun of   {view['rerun_of']} (from {view['rerun_from']}){told}"
+    if view.get("superseded_by"):
+        yield f"goes on    as {view['superseded_by']}"
 
 
 _LEFT = {

@@ -78,7 +78,13 @@ class Picture:
     def event(self, event: ev.Event) -> None:
         """This has happened, and the state knows."""
         match event:
-            case ev.StepSucceeded() | ev.StepFailed() | ev.StepSkipped() | ev.UndoDone() | ev.UndoFailed():
+            case (
+                ev.StepSucceeded()
+                | ev.StepFailed()
+                | ev.StepSkipped()
+                | ev.StepTakenOver()
+                | (ev.UndoDone() | ev.UndoFailed())
+            ):
                 key = (self._state.program.node(event.step).index, event.iteration)
                 if key in self._recent:
                     self._recent.remove(key)
@@ -95,6 +101,7 @@ class Picture:
         mark: Mark = {  # type: ignore[assignment]  # the values are marks
             "completed": "succeeded", "failed": "failed", "compensated": "undone",
             "compensation_failed": "failed", "compensating": "undoing", "suspended": "waiting",
+            "superseded": "failed",
         }.get(state.status, "running")  # fmt: skip
         status = "stopping" if state.phase == "halting" and not state.ended else state.status.replace("_", " ")
         error = f": {failure_text(state.error)}" if state.error is not None else ""

@@ -37,9 +37,10 @@ class Family:
     depth: int
 
 
-def child_id(parent_key: str) -> str:
-    """The id of the child of a call: an UUID of version 8 (RFC 9562) from the SHA-256 of the call's key."""
-    digits = hashlib.sha256(parent_key.encode()).hexdigest()[:32]
+def derived_id(key: str) -> str:
+    """An id that follows from a key, as a child's does from its call's: an UUID of version 8 (RFC 9562) from the
+    SHA-256 of the key."""
+    digits = hashlib.sha256(key.encode()).hexdigest()[:32]
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
@@ -73,7 +74,7 @@ def child_resolved(j: Judgement, news: ChildResolved) -> None:
         )
         fail(j, news.key, news.error or nameless)
         return
-    child = child_id(idempotency_key(j.state, news.key, undo=False))
+    child = derived_id(idempotency_key(j.state, news.key, undo=False))
     j.emit(ev.ChildStarted(node.name, news.key[1], child, news.version))
 
 

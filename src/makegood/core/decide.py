@@ -19,6 +19,7 @@ from makegood.core.flow import move_on
 from makegood.core.judgement import Judgement, Moment, Settings
 from makegood.core.operating import cancel, compensate, pivot_open, resolve, resume, retry, suspend
 from makegood.core.program import Kind, Program
+from makegood.core.rerunning import Rerun, place_of_rerun, take_over_from
 from makegood.core.signals import signal
 from makegood.core.state import ROOT, SETTLED, Key, State
 from makegood.core.undoing import proceed
@@ -42,6 +43,51 @@ def begin(
         business_key: Already evaluated.
         family: Of a child: who called it.
     """
+    j = _started(program, execution_id, value, moment, settings, business_key, family)
+    record = _close(j)
+    assert record is not None
+    return j.state, record
+
+
+def rerun(
+    old: State, program: Program, execution_id: str, request: Rerun, moment: Moment, settings: Settings
+) -> tuple[State, Record, Record]:
+    """Have a failed execution go on from a step, as a new one.
+
+    Args:
+        old: The execution that failed; it is superseded by this.
+        program: What the new one runs: a version of the same workflow.
+        execution_id: Of the new one.
+
+    Returns:
+        The new execution's state and its first record, and the record of the old one. Both records are appended,
+        or neither is.
+
+    Raises:
+        NotFound: There is no such step.
+        Refused: The old one cannot be rerun from there; nothing was changed.
+    """
+    node = place_of_rerun(old, program, request)
+    j = _started(program, execution_id, old.input, moment, settings, old.business_key, None)
+    take_over_from(j, old, node, request)
+    first = _close(j)
+    closing = Judgement(old, moment, settings)
+    closing.emit(ev.ExecutionSuperseded(execution_id, request.step, request.by, request.note))
+    last = _close(closing)
+    assert first is not None
+    assert last is not None
+    return j.state, first, last
+
+
+def _started(
+    program: Program,
+    execution_id: str,
+    value: Any,
+    moment: Moment,
+    settings: Settings,
+    business_key: str | None,
+    family: Family | None,
+) -> Judgement:
     state = State(program)
     timeout_ms = program.definition.timeout_ms
     if timeout_ms is None:
@@ -59,9 +105,7 @@ def begin(
     )
     j = Judgement(state, moment, settings)
     j.emit(started)
-    record = _close(j)
-    assert record is not None
-    return state, record
+    return j
 
 
 def decide(state: State, news: inputs.Input, moment: Moment, settings: Settings) -> Record | None:

@@ -3,7 +3,8 @@
 One row for each call that had, or may have had, an effect. `done`: it is there and meant to be.
 `undone`: made good. `remaining`: the execution did not complete and the effect is still there, though
 it has a compensation. `unknown`: nobody can say whether it is there. `irreversible`: the execution did
-not complete and nothing undoes it. Read-only calls have no effect and no row.
+not complete and nothing undoes it. `moved`: it belongs to the execution that reruns this one, whose ledger says what
+became of it. Read-only calls have no effect and no row.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from makegood.core.state import Instance, Key, State
 from makegood.core.undoing import idempotency_key
 from makegood.core.view import failure_view, time_text
 
-Effect = Literal["done", "undone", "remaining", "unknown", "irreversible"]
+Effect = Literal["done", "undone", "remaining", "unknown", "irreversible", "moved"]
 _HAPPENED = frozenset({"succeeded", "unknown"})
 
 
@@ -24,6 +25,8 @@ def effects(state: State) -> list[dict[str, Any]]:
 
     Each row is `{step, iteration, call, effect, key, attempts, at, undo_call, undo_key, undo_attempts, error, note}`;
     `call` of a called workflow is `workflow:NAME`, and `execution` then names the child, whose own ledger has the rest.
+    `origin` is there where the effect was taken over: the execution that made the call, whose keys it has. `moved_to`
+    is there where it was given away.
     """
     rows = []
     for key, instance in state.instances.items():
@@ -47,6 +50,8 @@ def _effect(state: State, key: Key, instance: Instance) -> Effect | None:
         return None
     if instance.compensation == "done":
         return "undone"
+    if state.superseded_by is not None:
+        return "moved"
     if instance.forward == "unknown":
         return "unknown"
     if not state.ended or state.status == "completed":
@@ -74,4 +79,8 @@ def _row(state: State, key: Key, instance: Instance, effect: Effect) -> dict[str
     }
     if instance.child is not None:
         row["execution"] = instance.child
+    if instance.origin is not None:
+        row["origin"] = instance.origin
+    if effect == "moved":
+        row["moved_to"] = state.superseded_by
     return row

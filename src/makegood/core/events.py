@@ -399,6 +399,73 @@ class EntryResolved:
     by: str = ""
 
 
+# --- rerun -------------------------------------------------------------------------------------
+
+
+@fact
+class RerunBegan:
+    """This execution goes on in the place of `execution`, which failed, from `step`.
+
+    What follows in its first record is what it takes over: the steps before that one, and what they did.
+    """
+
+    execution: str
+    step: str
+    by: str = ""
+    note: str = ""
+
+
+@fact
+class StepTakenOver:
+    """A step that another execution settled is this one's: it is never called again here.
+
+    Attributes:
+        execution: Whose keys its call had, and its undo has: the one that made the call.
+        forward: What it settled as.
+        compensation: How its entry stands: `none`, `armed`, `done` or `skipped`.
+        settled_at: Its place in the order of settling, from 1; 0 if it never settled by itself.
+        attempts: Of its call.
+        silent_until_ms: As in AttemptEnded.
+        items: Of a foreach.
+        begun: Iterations or rounds begun.
+        branch: Which branch was taken, of an if, a switch or a try.
+        caught: Of a try: what its body failed with.
+        child: Id of the execution that a call of another workflow started, and its version.
+        undo_attempts: Of its undo.
+    """
+
+    step: str
+    iteration: Iteration
+    execution: str
+    forward: str
+    compensation: str = "none"
+    settled_at: int = 0
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    input: Any = None
+    output: Any = None
+    error: Failure | None = None
+    attempts: int = 0
+    silent_until_ms: int | None = None
+    items: Any = None
+    begun: int = 0
+    branch: int | None = None
+    caught: Failure | None = None
+    child: str | None = None
+    child_version: int | None = None
+    undo_attempts: int = 0
+
+
+@fact
+class ExecutionSuperseded:
+    """It goes on as `successor` from `step`: what its steps before that one did is that execution's now."""
+
+    successor: str
+    step: str
+    by: str = ""
+    note: str = ""
+
+
 Event = (
     ExecutionStarted
     | AbortDecided
@@ -435,6 +502,9 @@ Event = (
     | UndoSkipped
     | EntryRearmed
     | EntryResolved
+    | RerunBegan
+    | StepTakenOver
+    | ExecutionSuperseded
 )
 
 

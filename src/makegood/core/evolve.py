@@ -7,6 +7,7 @@ more than the step.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import OrderedDict
 from heapq import heappush
 from typing import Any, assert_never
@@ -72,7 +73,7 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
         case ev.StepFailed():
             _step_failed(state, event, at_ms)
         case ev.StepSkipped():
-            _settle(state, _begin(state, event.step, event.iteration, at_ms), "skipped", at_ms)
+            _step_skipped(state, event, at_ms)
         case ev.AttemptEnded():
             _attempt_ended(state, event, at_ms)
         case ev.AttemptOngoing():
@@ -140,6 +141,13 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
         case ev.TimeoutHeld():
             state.timeout_held = True
             state.timers.clear(TIMEOUT)
+        case ev.StepTakenOver():
+            _step_taken_over(state, event)
+        case ev.RerunBegan():
+            state.rerun_of, state.rerun_from = event.execution, event.step
+            state.rerun_by, state.rerun_note = event.by, event.note
+        case ev.ExecutionSuperseded():
+            _superseded(state, event)
         case _:
             assert_never(event)
 
@@ -303,6 +311,13 @@ def _step_failed(state: State, event: ev.StepFailed, at_ms: int) -> None:
     _settle(state, instance, event.settled, at_ms)
 
 
+def _step_skipped(state: State, event: ev.StepSkipped, at_ms: int) -> None:
+    begun = (state.program.index[event.step], event.iteration) in state.instances
+    instance = _begin(state, event.step, event.iteration, at_ms)
+    instance.dropped = begun
+    _settle(state, instance, "skipped", at_ms)
+
+
 def _settle(state: State, instance: Instance, forward: Forward, at_ms: int) -> None:
     key = instance.key
     node = state.program.nodes[instance.node]
@@ -463,6 +478,7 @@ def _close(state: State, region: Key, at_ms: int, but: Key | None = None) -> Non
             instance = state.instances[key]
             failed = _caused_inside(state, key, cause)
             instance.error = cause if failed else None
+            instance.dropped = not failed
             _retire(state, instance, state.program.nodes[key[0]], "failed" if failed else "skipped", at_ms)
 
 
@@ -593,6 +609,65 @@ def _entry_rearmed(state: State, instance: Instance) -> None:
         instance.undo.lost = 0
     heappush(state.queues.setdefault(ROOT, []), (-instance.settled_at, instance.key))
     state.orders.pop(ROOT, None)
+
+
+# --- rerun -------------------------------------------------------------------------------------
+
+
+def _step_taken_over(state: State, event: ev.StepTakenOver) -> None:
+    key = (state.program.index[event.step], event.iteration)
+    forward: Any = event.forward
+    compensation: Any = event.compensation
+    instance = Instance(
+        *key,
+        forward,
+        compensation,
+        started_at_ms=event.started_at_ms,
+        ended_at_ms=event.ended_at_ms,
+        input=_value(state, event, event.input),
+        output=_value(state, event, event.output),
+        error=event.error,
+        settled_at=event.settled_at,
+        started=event.begun,
+        branch=event.branch,
+        items=_value(state, event, event.items),
+        caught=event.caught,
+        child=event.child,
+        child_version=event.child_version,
+        origin=event.execution,
+    )
+    begun_ms = event.started_at_ms or 0
+    if event.attempts:
+        silent = event.silent_until_ms
+        instance.call = Track(since_ms=begun_ms, attempts=event.attempts, silent_until_ms=silent, error=event.error)
+    if event.undo_attempts:
+        instance.undo = Track(since_ms=begun_ms, attempts=event.undo_attempts)
+    state.instances[key] = instance
+    state.settled = max(state.settled, event.settled_at)
+    if compensation != "none":
+        _place_entry(state, instance)
+    node = state.program.nodes[key[0]]
+    if node.kind is Kind.CALL and node.call.pivot and forward == "succeeded":
+        state.pivoted = True
+
+
+def _place_entry(state: State, instance: Instance) -> None:
+    """Entries are in the order of settling; the steps come in that of beginning, which is nearly the same."""
+    entries = state.entries
+    if not entries or state.instances[entries[-1]].settled_at < instance.settled_at:
+        entries.append(instance.key)
+    else:
+        insort(entries, instance.key, key=lambda each: state.instances[each].settled_at)
+
+
+def _superseded(state: State, event: ev.ExecutionSuperseded) -> None:
+    """It ended when it failed: nothing has happened in it since."""
+    state.status = "superseded"
+    state.superseded_by = event.successor
+    for key in state.entries:
+        instance = state.instances[key]
+        if instance.compensation == "armed":
+            instance.compensation = "moved"
 
 
 def is_settled(instance: Instance | None) -> bool:

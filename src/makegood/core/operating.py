@@ -166,6 +166,8 @@ _PERSONS = frozenset({"pivot_unknown", "after_pivot"})
 
 
 def _refused(state: State, what: str, code: str = "refused") -> Refused:
+    if state.superseded_by is not None:
+        code, what = "superseded", f"{what}: it goes on as {state.superseded_by}"
     return Refused(
         f"execution {state.execution_id} is {state.status} and cannot be {what}", code=code, status=state.status
     )

@@ -18,7 +18,9 @@ def signal(j: Judgement, news: Signal) -> None:
     state = j.state
     if state.ended:
         raise Refused(
-            f"execution {state.execution_id} has ended {state.status}; it takes no signals", status=state.status
+            f"execution {state.execution_id} has ended {state.status}; it takes no signals"
+            + (f", and goes on as {state.superseded_by}" if state.superseded_by else ""),
+            status=state.status,
         )
     known = j.program.signals
     if news.name not in known:

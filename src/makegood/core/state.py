@@ -25,10 +25,19 @@ Key = tuple[int, Iteration]
 """A step instance, or a region of it: the node's index and the iteration."""
 
 Forward = Literal["pending", "running", "succeeded", "failed", "unknown", "skipped"]
-UndoStatus = Literal["none", "armed", "pending", "running", "done", "failed", "skipped"]
-Status = Literal["running", "suspended", "compensating", "completed", "failed", "compensated", "compensation_failed"]
+UndoStatus = Literal["none", "armed", "pending", "running", "done", "failed", "skipped", "moved"]
+Status = Literal[
+    "running",
+    "suspended",
+    "compensating",
+    "completed",
+    "failed",
+    "compensated",
+    "compensation_failed",
+    "superseded",
+]
 
-ENDS: frozenset[str] = frozenset({"completed", "failed", "compensated", "compensation_failed"})
+ENDS: frozenset[str] = frozenset({"completed", "failed", "compensated", "compensation_failed", "superseded"})
 SETTLED: frozenset[str] = frozenset({"succeeded", "failed", "unknown", "skipped"})
 ROOT: Key = (0, ())
 
@@ -85,6 +94,8 @@ class Instance:
         child_version: Its version.
         note: How a person says that its effect was undone.
         noted_by: Who says so.
+        dropped: Whether it was skipped after it had begun, because an abort came.
+        origin: Id of the execution that it was taken over from, whose keys it has.
     """
 
     node: int
@@ -114,6 +125,8 @@ class Instance:
     undo_error: Failure | None = None
     note: str | None = None
     noted_by: str = ""
+    dropped: bool = False
+    origin: str | None = None
 
     @property
     def key(self) -> Key:
@@ -141,6 +154,9 @@ class State:
 
     Attributes:
         reclaimed: Whether the parent's abort has reached this child after its end.
+        rerun_of: The execution that this one goes on in the place of, or None.
+        rerun_from: The step that it began at, then; `rerun_by`, `rerun_note`: who wanted that, and why.
+        superseded_by: The execution that goes on in the place of this one, or None.
         stuck: What could not be done behind a pivot and waits for a person, calls apart.
         live: Steps that have begun and not settled.
         inside: The same for each region but the root.
@@ -192,6 +208,11 @@ class State:
     overdue: bool = False
     pivoted: bool = False
     reclaimed: bool = False
+    rerun_of: str | None = None
+    rerun_from: str | None = None
+    rerun_by: str = ""
+    rerun_note: str = ""
+    superseded_by: str | None = None
     more: bool = False
     stuck: list[Key] = field(default_factory=list)
     instances: dict[Key, Instance] = field(default_factory=dict)
@@ -263,7 +284,7 @@ class State:
 
     @property
     def ended(self) -> bool:
-        """Whether it is at one of the four ends."""
+        """Whether it is at one of its ends."""
         return self.status in ENDS
 
     def same_as(self, other: State) -> bool:

@@ -48,6 +48,7 @@ EXECUTION: tuple[Transition, ...] = (
     ),
     Transition("failed", ev.CompensationStarted, "compensating", "an operator's `compensate`"),
     Transition("compensation_failed", ev.CompensationStarted, "compensating", "an operator's `retry` or `resolve`"),
+    Transition("failed", ev.ExecutionSuperseded, "superseded", "an operator's `rerun`: another goes on in its place"),
     Transition(FORWARD, ev.ExecutionSuspended, "suspended", "an operator, a pivot, quarantine"),
     Transition(HALTING, ev.ExecutionSuspended, "suspended", "an operator, quarantine"),
     Transition("compensating", ev.ExecutionSuspended, "suspended", "quarantine"),
@@ -63,6 +64,10 @@ STEP: tuple[Transition, ...] = (
     Transition("pending", ev.StepSucceeded, "succeeded", "a `set`"),
     Transition("pending", ev.StepFailed, "failed", "an expression has no value, or a `fail`"),
     Transition("pending", ev.StepSkipped, "skipped", "its `when` is false"),
+    Transition("pending", ev.StepTakenOver, "succeeded", "it was done by the execution that this one reruns"),
+    Transition("pending", ev.StepTakenOver, "failed", "likewise, inside a `try` that caught it"),
+    Transition("pending", ev.StepTakenOver, "unknown", "likewise"),
+    Transition("pending", ev.StepTakenOver, "skipped", "likewise, or its `when` was false"),
     Transition("running", ev.StepSucceeded, "succeeded", "an attempt was ok, or what is inside is done"),
     Transition("running", ev.StepFailed, "failed", "no attempt was ok, and none may have had an effect"),
     Transition("running", ev.StepFailed, "unknown", "no attempt was ok, and one may have had an effect"),
@@ -94,6 +99,10 @@ COMPENSATION: tuple[Transition, ...] = (
     Transition("failed", ev.EntryRearmed, "pending", "an operator's `retry`"),
     Transition("failed", ev.EntryResolved, "done", "an operator's `resolve`"),
     Transition("pending", ev.EntryResolved, "done", "an operator's `resolve` of an entry that was left"),
+    Transition("none", ev.StepTakenOver, "armed", "the entry moved here from the execution that this one reruns"),
+    Transition("none", ev.StepTakenOver, "done", "likewise, undone by a `try`"),
+    Transition("none", ev.StepTakenOver, "skipped", "likewise, passed over by a `try`"),
+    Transition("armed", ev.ExecutionSuperseded, "moved", "the entry moved to the execution that reruns this one"),
 )
 
 

@@ -8,7 +8,7 @@ from makegood.core import events as ev
 from makegood.core.events import Failure
 from makegood.core.failing import halted_around, handle, region_moved
 from makegood.core.judgement import Judgement, expression_failure
-from makegood.core.lookup import failure_facts
+from makegood.core.lookup import execution_facts, failure_facts
 from makegood.core.order import SideBySide
 from makegood.core.program import Kind, Node, Undo
 from makegood.core.state import ROOT, Instance, Key, State
@@ -100,6 +100,9 @@ def _begin(j: Judgement, instance: Instance) -> None:
         j.emit(ev.UndoScheduled(node.name, instance.iteration))
         return
     extra = {"step": undo_facts(instance)}
+    if instance.origin is not None:
+        # What a service knows the effect by is the execution that made the call.
+        extra["execution"] = {**execution_facts(j.state), "id": instance.origin}
     if not _wanted(j, undo, instance, extra):
         j.emit(ev.UndoSkipped(node.name, instance.iteration))
         return
@@ -142,7 +145,7 @@ def undo_body(state: State, instance: Instance) -> Any:
         return instance.undo_input
     node = state.program.nodes[instance.node]
     return {
-        "execution_id": state.execution_id,
+        "execution_id": calling_execution(state, instance.key),
         "workflow": state.workflow,
         "step": node.name,
         "iteration": list(instance.iteration),
@@ -155,8 +158,14 @@ def undo_body(state: State, instance: Instance) -> Any:
 
 
 def idempotency_key(state: State, key: Key, *, undo: bool) -> str:
-    """Rule 15: the same for all attempts, replicas and crashes."""
-    return f"{state.execution_id}:{state.name(key)}:{'undo' if undo else 'do'}"
+    """Rule 15: the same for all attempts, replicas and crashes, and where another execution takes the step over."""
+    return f"{calling_execution(state, key)}:{state.name(key)}:{'undo' if undo else 'do'}"
+
+
+def calling_execution(state: State, key: Key) -> str:
+    """The execution that services know a step's call by: this one, or the one that it was taken over from."""
+    instance = state.instances.get(key)
+    return state.execution_id if instance is None or instance.origin is None else instance.origin
 
 
 def undo_failed(j: Judgement, instance: Instance, failure: Failure) -> None:

@@ -18,7 +18,7 @@ _EFFECT = frozenset({"succeeded", "unknown"})
 def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, Any]:
     """The whole execution: `{id, workflow, version, status, phase, input, output, error, ...}`.
 
-    `steps` are in order of beginning, `compensations` in undo order.
+    `steps` are in order of beginning, `compensations` in undo order. See `lineage` for what a rerun adds.
     """
     return {
         "id": state.execution_id,
@@ -35,10 +35,24 @@ def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, 
         "compensations": compensation_views(state),
         "uncompensated_steps": uncompensated_steps(state),
         "business_key": state.business_key,
+        **lineage(state),
         "started_at": time_text(state.started_at_ms),
         "ended_at": time_text(state.ended_at_ms),
         "revision": state.records,
     }
+
+
+def lineage(state: State) -> dict[str, Any]:
+    """Which execution this one reruns, from which step, who wanted it and why; which one reruns this one. Only what
+    there is."""
+    told = {
+        "rerun_of": state.rerun_of,
+        "rerun_from": state.rerun_from,
+        "rerun_by": state.rerun_by or None,
+        "rerun_note": state.rerun_note or None,
+        "superseded_by": state.superseded_by,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def suspension(state: State) -> dict[str, Any]:
@@ -90,7 +104,13 @@ def _step_view(node: Node, instance: Instance) -> dict[str, Any]:
         "output": instance.output,
         "error": failure_view(instance.error),
         **({"execution": instance.child} if instance.child is not None else {}),
+        **_origin(instance),
     }
+
+
+def _origin(instance: Instance) -> dict[str, Any]:
+    """Where a step was taken over from, if it was."""
+    return {} if instance.origin is None else {"origin": instance.origin}
 
 
 def compensation_views(state: State) -> list[dict[str, Any]]:
@@ -111,6 +131,7 @@ def compensation_views(state: State) -> list[dict[str, Any]]:
                 "error": failure_view(error),
                 "note": instance.note,
                 "by": instance.noted_by or None,
+                **_origin(instance),
             }
         )
     return views
@@ -123,7 +144,7 @@ def _called(node: Node) -> str:
 
 def uncompensated_steps(state: State) -> list[str]:
     """Rule 7: the calls that had or may have had an effect and have no compensation."""
-    if not state.ended or state.status == "completed":
+    if not state.ended or state.status in {"completed", "superseded"}:
         return []
     return [state.name(key) for key in state.instances if _is_uncompensated(state, key)]
 

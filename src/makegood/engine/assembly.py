@@ -18,6 +18,7 @@ from makegood.engine.intake import Intake, Store
 from makegood.engine.listening import Listeners
 from makegood.engine.live import Live
 from makegood.engine.looking import Onlooker
+from makegood.engine.rerunning import Reruns
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
 from makegood.errors import MakegoodError
@@ -66,9 +67,7 @@ class Assembly:
             on_attend=lambda live, command: self.children.attend(live, command),  # noqa: PLW0108
             on_room=lambda: self.intake.room_made(),  # noqa: PLW0108
         )
-        self.intake = Intake(
-            store, runner, self.definitions, registry, clock, only=only, room=self._room, on_fenced=self.committer.fail
-        )
+        self.intake = self._make_intake(store, clock, only)
         self.starter = Starter(
             runner,
             self.definitions,
@@ -79,11 +78,25 @@ class Assembly:
             opened=self.store,
             check_usable=self.check_usable,
         )
+        self.reruns = Reruns(store, runner, self.intake, self.starter, self.definitions, settings)
         self.onlooker = Onlooker(runner, self.definitions, self.store)
         self.children = Children(
             store, runner, self.intake, self.onlooker, self.definitions, registry, settings, room=self._room
         )
         self.committer.start()
+
+    def _make_intake(self, store: Store, clock: Clock, only: Collection[str] | None) -> Intake:
+        return Intake(
+            store,
+            self.runner,
+            self.definitions,
+            self._registry,
+            clock,
+            only=only,
+            room=self._room,
+            on_fenced=self.committer.fail,
+            on_rerun=lambda row: self.reruns.requested(row),  # noqa: PLW0108 - it comes later
+        )
 
     def store(self) -> Store:
         """The store, or raises that the engine is closed."""

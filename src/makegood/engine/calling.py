@@ -12,7 +12,7 @@ from collections.abc import Callable
 from makegood.core.inputs import Replied
 from makegood.core.outstanding import Send
 from makegood.core.state import Key, State
-from makegood.core.undoing import idempotency_key, undo_body
+from makegood.core.undoing import calling_execution, idempotency_key, undo_body
 from makegood.engine.live import Live
 from makegood.ports import Invocation, Invoker
 
@@ -34,7 +34,7 @@ class Calls:
 
     def send(self, execution: Live, send: Send) -> None:
         """Send the request of an attempt that is open, for which a place is held."""
-        invocation = invocation_of(execution.id, execution.state, send)
+        invocation = invocation_of(execution.state, send)
         self.under_way.add(asyncio.get_running_loop().create_task(self._call(execution, send, invocation)))
         execution.sending += 1
 
@@ -69,7 +69,7 @@ def service_of(state: State, key: Key, undo: bool) -> str:
     return node.call.service
 
 
-def invocation_of(execution_id: str, state: State, send: Send) -> Invocation:
+def invocation_of(state: State, send: Send) -> Invocation:
     """The request of an attempt that is open. The same state gives the same, after a crash as well."""
     instance = state.instances[send.key]
     node = state.node(send.key)
@@ -78,7 +78,7 @@ def invocation_of(execution_id: str, state: State, send: Send) -> Invocation:
     assert target is not None
     assert deadline_ms is not None
     return Invocation(
-        execution_id=execution_id,
+        execution_id=calling_execution(state, send.key),
         workflow=state.workflow,
         step=state.name(send.key),
         service=target.service,

@@ -20,6 +20,7 @@ from makegood.core.inputs import ChildBegun, ChildEnded, ChildRefused, ChildReso
 from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
 from makegood.core.state import ENDS, Key, State
+from makegood.core.undoing import calling_execution
 from makegood.engine.child_start import call_of, missing, refusal
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.intake import Intake, Store
@@ -169,7 +170,7 @@ class Children:
     async def _run(self, parent: Live, key: Key, child: str, stored: Stored | None) -> None:
         if stored is None:
             await self._start(parent, key, child)
-        elif stored.start.parent != parent.id:
+        elif stored.start.parent != calling_execution(parent.state, key):
             why = f"its id {child!r} was taken by an execution that somebody started"
             self._news(parent, ChildRefused(key, Failure("id_taken", why, outcome="rejected")))
         elif call_of(parent.state, key).detached:
@@ -239,7 +240,7 @@ class Children:
 
     async def _reach(self, parent: Live, key: Key, child: str, stored: Stored | None, *, undo: bool) -> None:
         """Bring the parent's abort to a child, or its turn to be undone."""
-        if stored is None or stored.start.parent != parent.id:
+        if stored is None or stored.start.parent != calling_execution(parent.state, key):
             self._news(parent, ChildEnded(key, None))
             return
         if call_of(parent.state, key).detached:
@@ -263,12 +264,18 @@ class Children:
         self._news(parent, await self._onlooker.look(child, lambda state: _end_of(key, state)))
 
     async def _told(self, parent_id: str, child: str, end: ChildEnded) -> None:
-        """Tell a parent of an end; one that cannot be told now looks after its children by itself later."""
+        """Tell a parent of an end; one that cannot be told now looks after its children by itself later.
+
+        Where the call was taken over by a rerun, the successor is the one to tell.
+        """
         try:
             async with self._intake.holding(parent_id) as parent:
                 for key, _ in list(parent.state.attending):
                     if parent.state.instances[key].child == child:
                         self._news(parent, ChildEnded(key, end.status, end.output, end.error, end.reclaimed))
+                successor = parent.state.superseded_by
+            if successor is not None:
+                await self._told(successor, child, end)
         except Exception as error:  # noqa: BLE001 - nobody waits for this, and others are to be told
             told = log.warning if isinstance(error, MakegoodError) else log.error
             told(names.CHILD_LEFT, execution=parent_id, child=child, want="hear", error=repr(error))

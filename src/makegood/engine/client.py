@@ -15,6 +15,7 @@ from makegood.core.effects import effects
 from makegood.core.events import Record
 from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
 from makegood.core.judgement import Settings
+from makegood.core.rerunning import Rerun
 from makegood.core.state import State
 from makegood.core.view import describe
 from makegood.engine.assembly import Assembly
@@ -320,6 +321,36 @@ class Engine:
     async def compensate(self, execution_id: str, *, by: str = "", note: str = "") -> None:
         """Have a failed execution undone after all."""
         await self._request(execution_id, Compensate(by, note))
+
+    async def rerun(
+        self, execution_id: str, from_step: str, *, version: int | None = None, by: str = "", note: str = ""
+    ) -> Execution:
+        """Have a failed execution go on from a step, as a new execution; when this returns, it is durable.
+
+        What the steps before that one did is the new execution's from now on: it is not done again, and is undone by
+        the new execution if that is aborted. The old one is `superseded`.
+
+        Args:
+            execution_id: The one that failed.
+            from_step: Id of the step to begin at. It, and whatever is behind it, must have left no effect.
+            version: Of the same workflow; the one that ran if left out. Up to that step it must be the same.
+            by: Who asks, for the history.
+            note: Why.
+
+        Returns:
+            The new execution; the same one if the same is asked for again.
+
+        Raises:
+            NotFound: There is no such execution, version or step.
+            Refused: It cannot be rerun, or not from there; the message names the step that is in the way.
+            InputError: The input does not fit that version's schema.
+            Conflict: Another live execution holds its business key.
+        """
+        self._check_usable()
+        assert self._parts is not None
+        self._intake.start()
+        successor, found = await self._parts.reruns.rerun(execution_id, Rerun(from_step, by, note), version)
+        return Execution(self, successor, resumed=found)
 
     async def _request(self, execution_id: str, news: Input) -> None:
         self._check_usable()

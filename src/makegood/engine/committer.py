@@ -15,6 +15,7 @@ from makegood.errors import Fenced, MakegoodError, StorageError
 from makegood.ports import Append, Journal
 
 Settled = Callable[[Exception | None], None]
+Pending = tuple[Append, Settled]
 
 BATCH_MAX = 2_000
 """Appends in one transaction at most."""
@@ -43,7 +44,7 @@ class Committer:
         self._journal = journal
         self._on_broken = on_broken
         self._patience_s = patience_s
-        self._queue: list[tuple[Append, Settled]] = []
+        self._queue: list[Pending] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,13 +58,21 @@ class Committer:
         """Begin to write."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="makegood-committer")
 
-    def append(self, append: Append, settled: Settled) -> None:
-        """Queue one append; `settled` is called on the loop when it is durable or refused."""
+    def append(self, append: Append, settled: Settled, beside: Pending | None = None) -> None:
+        """Queue one append; `settled` is called on the loop when it is durable or refused.
+
+        Args:
+            beside: Another one that is written if and only if this one is: both name the same `together`.
+        """
         refused = self.broken or (closed() if self._closed else None)
         if refused is not None:
             settled(refused)
+            if beside is not None:
+                beside[1](refused)
             return
         self._queue.append((append, settled))
+        if beside is not None:
+            self._queue.append(beside)
         self._idle.clear()
         self._wake.set()
 
@@ -96,13 +105,21 @@ class Committer:
     async def _run(self) -> None:
         while self.broken is None:
             await self._wake.wait()
-            batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+            batch = self._take()
             if not self._queue:
                 self._wake.clear()
             if batch:
                 await self._write(batch)
             if not self._queue:
                 self._idle.set()
+
+    def _take(self) -> list[Pending]:
+        """The next batch. What is written all or none was queued side by side, and stays so."""
+        queue, cut = self._queue, BATCH_MAX
+        while cut < len(queue) and (word := queue[cut][0].together) is not None and queue[cut - 1][0].together == word:
+            cut += 1
+        self._queue = queue[cut:]
+        return queue[:cut]
 
     async def _write(self, batch: list[tuple[Append, Settled]]) -> None:
         try:

@@ -11,6 +11,7 @@ from makegood.errors import (
     ExecutionCompensated,
     ExecutionEnded,
     ExecutionFailed,
+    ExecutionSuperseded,
     ExecutionSuspended,
 )
 
@@ -21,6 +22,7 @@ _ENDINGS: dict[str, type[ExecutionEnded]] = {
     "failed": ExecutionFailed,
     "compensated": ExecutionCompensated,
     "compensation_failed": CompensationFailed,
+    "superseded": ExecutionSuperseded,
     "suspended": ExecutionSuspended,
 }
 

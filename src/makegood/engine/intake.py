@@ -5,7 +5,7 @@ that other processes left in the inbox.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -46,9 +46,10 @@ class Intake:
         only: Advance none but these executions; None advances all.
         room: How many more executions may be taken in.
         on_fenced: Told when somebody else holds the database.
+        on_rerun: Does what a request for a rerun asks for, and settles it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything around it, by name
         self,
         store: Store,
         runner: Runner,
@@ -59,6 +60,7 @@ class Intake:
         only: Collection[str] | None,
         room: Callable[[], int],
         on_fenced: Callable[[Fenced], None],
+        on_rerun: Callable[[InboxRow], Awaitable[None]],
     ) -> None:
         self._store = store
         self._runner = runner
@@ -68,6 +70,7 @@ class Intake:
         self._only = None if only is None else set(only)
         self._room = room
         self._on_fenced = on_fenced
+        self._on_rerun = on_rerun
         self._due = asyncio.Event()
         self._next_ms: int | None = None
         self._suspects = Suspects(store, runner, clock, enabled=only is None)
@@ -189,7 +192,7 @@ class Intake:
         """
         try:
             registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-            self._check_served(stored, registered)
+            self.check_served(stored.execution_id, registered)
             self._suspects.check_turn(stored)
             state, position = await self._load(stored.execution_id, registered)
             live = Live(stored.execution_id, registered.program, state, position, standing_of(state), held=1)
@@ -218,11 +221,12 @@ class Intake:
             if len(records) < LOAD_PAGE:
                 return state, position
 
-    def _check_served(self, stored: Stored, registered: Registered) -> None:
+    def check_served(self, execution_id: str, registered: Registered) -> None:
+        """Raises Refused when an execution of that definition needs services that are not here."""
         missing = sorted(name for name in registered.program.services if not self._invoker.knows(name))
         if missing:
             raise Refused(
-                f"execution {stored.execution_id!r} needs services that this engine does not have: "
+                f"execution {execution_id!r} needs services that this engine does not have: "
                 f"{', '.join(missing)}. Register them, or ask where they are.",
                 code="unserved",
             )
@@ -348,7 +352,10 @@ class Intake:
 
     async def _handle(self, row: InboxRow) -> None:
         try:
-            await self.request(row.execution_id, request_of(row.kind, row.body), inbox_id=row.id)
+            if row.kind == "rerun":
+                await self._on_rerun(row)
+            else:
+                await self.request(row.execution_id, request_of(row.kind, row.body), inbox_id=row.id)
         except (StorageError, Fenced):
             # No verdict: it stays in the inbox, for this engine or the next one.
             raise

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from makegood.core.events import Record
 from makegood.core.program import Program
 from makegood.core.state import Key, State
-from makegood.ports import Standing
+from makegood.ports import Append, Standing, Start
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +42,28 @@ class Live:
     inbox_ids: list[int] = field(default_factory=list)
 
 
+def append_of(execution: Live, record: Record, start: Start | None = None, together: str | None = None) -> Append:
+    """The append of a record that was decided; the next one goes behind it."""
+    signature = signature_of(execution.state)
+    changed = signature != execution.signature
+    if changed:
+        execution.signature = signature
+        execution.standing = standing_of(execution.state)
+    append = Append(
+        execution_id=execution.id,
+        position=execution.position,
+        record=record,
+        start=start,
+        standing=execution.standing if changed else None,
+        inbox_ids=tuple(execution.inbox_ids),
+        together=together,
+    )
+    execution.inbox_ids.clear()
+    execution.position += 1
+    execution.queued += 1
+    return append
+
+
 def signature_of(state: State) -> tuple[object, ...]:
     """What a row is made from: while it stays the same, the row does."""
     return (state.status, state.phase, state.pivoted, state.overdue, state.error)
@@ -55,4 +78,5 @@ def standing_of(state: State) -> Standing:
         ended_at_ms=state.ended_at_ms if state.ended else None,
         error_code=None if state.error is None else state.error.code,
         overdue=state.overdue,
+        superseded_by=state.superseded_by,
     )

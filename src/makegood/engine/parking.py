@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from makegood.core.events import Record
 from makegood.core.outstanding import next_moment_ms
-from makegood.engine.committer import Committer, Settled
+from makegood.engine.committer import Committer, Pending, Settled
 from makegood.engine.live import Live
 from makegood.ports import Append, Clock, Standing, Start, Stored
 
@@ -73,7 +73,9 @@ class Parking:
         """Give back an execution that was claimed and cannot be advanced here."""
         self._leave(stored.execution_id, stored.positions, stored.standing, wake_ms)
 
-    def park_new(self, execution: Live, record: Record, start: Start, told: Settled) -> None:
+    def park_new(
+        self, execution: Live, record: Record, start: Start, told: Settled, beside: Pending | None = None
+    ) -> None:
         """Store an execution with its first record, as due at once: there is no room for it here."""
         wake_ms = record.at_ms
         standing = replace(execution.standing, parked=True, wake_at_ms=wake_ms)
@@ -83,8 +85,15 @@ class Parking:
                 self._on_park(wake_ms)
             told(error)
 
-        append = Append(execution_id=execution.id, position=0, record=record, start=start, standing=standing)
-        self._committer.append(append, settled)
+        append = Append(
+            execution_id=execution.id,
+            position=0,
+            record=record,
+            start=start,
+            standing=standing,
+            together=None if beside is None else beside[0].together,
+        )
+        self._committer.append(append, settled, beside)
 
     def _leave(self, execution_id: str, position: int, standing: Standing, wake_ms: int | None) -> None:
         parking: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from makegood.core import inputs
+from makegood.core.rerunning import Rerun
 from makegood.engine.starts import plain_json
 from makegood.errors import InputError, NotFound
 from makegood.model import LIMITS
@@ -42,6 +43,20 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
             return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
         case _:
             raise NotFound(f"there is no request {kind!r}")
+
+
+def rerun_of(body: dict[str, Any]) -> tuple[Rerun, int | None]:
+    """What a request for a rerun asks for, and under which version; None: the one that ran.
+
+    Raises:
+        InputError: Its arguments do not fit.
+    """
+    if not isinstance(body, dict):
+        raise InputError("the arguments of 'rerun' are no object")
+    version = body.get("version")
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        raise InputError(f"a version is a number, not {version!r}")
+    return Rerun(_text("rerun", body, "from"), str(body.get("by", "")), str(body.get("note", ""))), version
 
 
 def _text(kind: str, body: dict[str, Any], name: str) -> str:

@@ -30,13 +30,13 @@ from makegood.core.outstanding import (
 )
 from makegood.engine.alarm import Alarm
 from makegood.engine.calling import Calls, service_of
-from makegood.engine.committer import Committer, Settled
-from makegood.engine.live import Live, signature_of, standing_of
+from makegood.engine.committer import Committer, Pending, Settled
+from makegood.engine.live import Live, append_of
 from makegood.engine.log import log, names
 from makegood.engine.parking import Parking
 from makegood.engine.places import Places
 from makegood.errors import MakegoodError
-from makegood.ports import Append, Clock, Invoker, Slot, Start
+from makegood.ports import Clock, Invoker, Slot, Start
 
 Watcher = Callable[[Live, Record], None]
 
@@ -94,17 +94,33 @@ class Runner:
         """Now, and some chance."""
         return Moment(self._clock.now_ms(), random.getrandbits(64))
 
-    def begin(self, execution: Live, record: Record, start: Start, told: Settled, *, waits: bool = False) -> None:
+    def begin(
+        self,
+        execution: Live,
+        record: Record,
+        start: Start,
+        told: Settled,
+        *,
+        waits: bool = False,
+        beside: Pending | None = None,
+    ) -> None:
         """Take in a new execution whose first record has been decided.
 
         Args:
             waits: There is no room for it: it is stored as due, for whoever has room.
+            beside: What is written if and only if that record is.
         """
         if waits:
-            self.parking.park_new(execution, record, start, told)
+            self.parking.park_new(execution, record, start, told, beside)
             return
         self.live[execution.id] = execution
-        self._advance(execution, record, Moment(record.at_ms, random.getrandbits(64)), start=start, told=told)
+        moment = Moment(record.at_ms, random.getrandbits(64))
+        self._advance(execution, record, moment, start=start, told=told, beside=beside)
+
+    def last_beside(self, execution: Live, record: Record) -> Pending:
+        """The last record of an execution that has ended, to be written with the first one of its successor."""
+        append = append_of(execution, record, together=execution.id)
+        return append, lambda error: self._settled(execution, record, [], None, error, ended=True)
 
     def resume(self, execution: Live, quarantine: str | None = None) -> None:
         """Take in an execution that was loaded: what was open is lost, then everything outstanding.
@@ -163,6 +179,7 @@ class Runner:
         start: Start | None = None,
         told: Settled | None = None,
         commands: Sequence[Command] | None = None,
+        beside: Pending | None = None,
     ) -> None:
         """Find places for what wants to be sent, append, and arrange what follows."""
         state = execution.state
@@ -178,7 +195,7 @@ class Runner:
             else:
                 record = self._dispatch(execution, command, record, moment)
                 pending.extend(newly_outstanding(state))
-        self._append(execution, record, start, sends, told)
+        self._append(execution, record, start, sends, told, beside)
         if goes_on and state.more:
             asyncio.get_running_loop().call_soon(self._tell_live, execution, inputs.Continue())
         self._set_alarm(execution)
@@ -219,6 +236,7 @@ class Runner:
         start: Start | None,
         sends: list[Send | Attend],
         told: Settled | None,
+        beside: Pending | None = None,
     ) -> None:
         if record is None:
             for send in sends:
@@ -226,22 +244,7 @@ class Runner:
             if told is not None:
                 self.when_durable(execution, told)
             return
-        signature = signature_of(execution.state)
-        changed = signature != execution.signature
-        if changed:
-            execution.signature = signature
-            execution.standing = standing_of(execution.state)
-        append = Append(
-            execution_id=execution.id,
-            position=execution.position,
-            record=record,
-            start=start,
-            standing=execution.standing if changed else None,
-            inbox_ids=tuple(execution.inbox_ids),
-        )
-        execution.inbox_ids.clear()
-        execution.position += 1
-        execution.queued += 1
+        append = append_of(execution, record, start, None if beside is None else beside[0].together)
         ended = execution.state.ended
 
         def settled(error: Exception | None) -> None:
@@ -249,7 +252,7 @@ class Runner:
             if error is not None and start is None:
                 self._on_lost(execution.id, error)
 
-        self._committer.append(append, settled)
+        self._committer.append(append, settled, beside)
 
     def _settled(
         self,

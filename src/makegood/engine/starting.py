@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from makegood.core.decide import begin
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
+from makegood.engine.committer import Pending
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.intake import Store
 from makegood.engine.live import Live, standing_of
@@ -120,11 +121,19 @@ class Starter:
             root=execution_id,
             search={**search_of(registered, request.input), **request.search},
         )
-        await self._begin(Live(execution_id, registered.program, state, 0, standing_of(state)), record, start, turn)
+        live = Live(execution_id, registered.program, state, 0, standing_of(state))
+        await self.begin(live, record, start, turn=turn)
         return execution_id
 
-    async def _begin(self, live: Live, record: Record, start: Start, turn: Turn | None) -> None:
-        """Return when the start is durable, or raise why it was refused."""
+    async def begin(
+        self, live: Live, record: Record, start: Start, *, turn: Turn | None = None, beside: Pending | None = None
+    ) -> None:
+        """Take in a new execution; return when its start is durable, or raise why it was refused.
+
+        Args:
+            turn: Given back then.
+            beside: What is written if and only if the start is.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if turn is not None:
             # Kept until the start is durable, also when nobody waits for it any more.
@@ -137,7 +146,7 @@ class Starter:
                 done.set_result(None) if error is None else done.set_exception(error)
 
         not_ours = self._only is not None and live.id not in self._only
-        self._runner.begin(live, record, start, told, waits=not_ours or self._room() <= 0)
+        self._runner.begin(live, record, start, told, waits=not_ours or self._room() <= 0, beside=beside)
         await done
 
     def _check_services(self, services: frozenset[str], workflow: str) -> None:

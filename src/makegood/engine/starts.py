@@ -69,7 +69,11 @@ class Turns:
 
 def start_hash(request: StartRequest) -> str:
     """What decides "same content": workflow, version as given, input, key and search attributes."""
-    content = [request.workflow, request.version, request.input, request.business_key, request.search]
+    return content_hash([request.workflow, request.version, request.input, request.business_key, request.search])
+
+
+def content_hash(content: Any) -> str:
+    """Equal for equal plain JSON."""
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 

@@ -37,7 +37,33 @@ def encode(batch: Sequence[Append]) -> tuple[list[str | None], list[Verdict]]:
             verdict = error
         texts.append(text)
         verdicts.append(verdict)
+    for numbers in units(batch):
+        share_refusal(numbers, verdicts)
     return texts, verdicts
+
+
+def units(batch: Sequence[Append]) -> list[list[int]]:
+    """The numbers of the appends that are written all or none: most of them alone."""
+    found: list[list[int]] = []
+    named: dict[str, list[int]] = {}
+    for number, each in enumerate(batch):
+        if each.together is None:
+            found.append([number])
+        elif each.together in named:
+            named[each.together].append(number)
+        else:
+            named[each.together] = [number]
+            found.append(named[each.together])
+    return found
+
+
+def share_refusal(numbers: Sequence[int], verdicts: list[Verdict]) -> bool:
+    """What refuses one of a unit refuses each of it; whether anything does."""
+    refused = next((verdicts[number] for number in numbers if verdicts[number] is not None), None)
+    if refused is not None:
+        for number in numbers:
+            verdicts[number] = refused
+    return refused is not None
 
 
 def check(append: Append) -> None:

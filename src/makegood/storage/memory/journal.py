@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,6 +54,23 @@ class _Kept:
     incarnation: int = 0
     graceful: set[int] = field(default_factory=set)
 
+    def as_it_is(self, execution_ids: Sequence[str]) -> Callable[[], None]:
+        """What puts everything back that appends to these executions may change."""
+        found = {each: self.rows.get(each) for each in execution_ids}
+        rows = {each: row and replace(row, records=list(row.records)) for each, row in found.items()}
+        keys, holders = dict(self.keys), {root: set(names) for root, names in self.holders.items()}
+        inbox, verdicts = dict(self.inbox), dict(self.verdicts)
+
+        def put_back() -> None:
+            for each, row in rows.items():
+                if row is None:
+                    self.rows.pop(each, None)
+                else:
+                    self.rows[each] = row
+            self.keys, self.holders, self.inbox, self.verdicts = keys, holders, inbox, verdicts
+
+        return put_back
+
 
 class MemoryStore:
     """Both storage ports, in memory.
@@ -74,11 +91,27 @@ class MemoryStore:
         """See `Journal.append`."""
         self._check_open()
         texts, verdicts = rules.encode(batch)
-        for number, (each, text) in enumerate(zip(batch, texts, strict=True)):
-            if verdicts[number] is None:
-                verdicts[number] = self._append(each, text)
+        for numbers in rules.units(batch):
+            if verdicts[numbers[0]] is None:
+                self._append_unit(batch, texts, numbers, verdicts)
         await asyncio.sleep(0)
         return verdicts
+
+    def _append_unit(
+        self,
+        batch: Sequence[Append],
+        texts: Sequence[str | None],
+        numbers: Sequence[int],
+        verdicts: list[rules.Verdict],
+    ) -> None:
+        """Write what is written all or none."""
+        put_back = None if len(numbers) == 1 else self._kept.as_it_is([batch[each].execution_id for each in numbers])
+        for number in numbers:
+            verdicts[number] = self._append(batch[number], texts[number])
+            if rules.share_refusal(numbers, verdicts):
+                if put_back is not None:
+                    put_back()
+                return
 
     def _append(self, append: Append, text: str | None) -> Exception | None:
         row = self._kept.rows.get(append.execution_id)

@@ -20,8 +20,8 @@ SELECT coalesce((SELECT max(position) + 1 FROM journal WHERE execution_id = e.id
 -- name: insert_execution
 -- safe: UNIQUE (id) and the partial index on held_key refuse a second holder.
 INSERT INTO execution (id, workflow, version, start_hash, started_at_ms, business_key, held_key, parent, root, search,
-    status, phase, pivoted, wake_at_ms, parked, ended_at_ms, error_code, overdue, owner)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    rerun_of, status, phase, pivoted, wake_at_ms, parked, ended_at_ms, error_code, overdue, superseded_by, owner)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_search
 -- safe: in the transaction of its execution's row.
@@ -34,9 +34,10 @@ INSERT INTO journal (execution_id, position, body) VALUES (?, ?, ?)
 -- name: update_standing
 -- safe: each id at most once in the values; the count of changed rows is compared with theirs.
 UPDATE execution SET status = v.column2, phase = v.column3, pivoted = v.column4, wake_at_ms = v.column5, parked = v.column6,
-    ended_at_ms = v.column7, error_code = v.column8, overdue = v.column9, owner = v.column10,
+    ended_at_ms = v.column7, error_code = v.column8, overdue = v.column9, superseded_by = v.column10,
+    owner = v.column11,
     held_key = iif(v.column7 IS NULL OR root <> id, held_key, NULL)
-FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v WHERE execution.id = v.column1
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) AS v WHERE execution.id = v.column1
 
 -- name: free_keys
 -- safe: after the standings, in their transaction; what has ended, and whose root has, never needs its key again.
@@ -69,7 +70,8 @@ SELECT count(*), '[' || group_concat(body, ',') || ']' FROM (
 -- name: stored
 -- safe: a read; `positions` counts by the journal's index. Conditions follow.
 SELECT e.id, e.workflow, e.version, e.start_hash, e.started_at_ms, e.business_key, e.parent, e.root, e.search,
-    e.status, e.phase, e.pivoted, e.wake_at_ms, e.parked, e.ended_at_ms, e.error_code, e.overdue, e.crashes,
+    e.rerun_of, e.status, e.phase, e.pivoted, e.wake_at_ms, e.parked, e.ended_at_ms, e.error_code, e.overdue,
+    e.superseded_by, e.crashes,
     coalesce((SELECT max(position) + 1 FROM journal WHERE execution_id = e.id), 0)
 FROM execution AS e
 

@@ -32,6 +32,7 @@ def execution_row(append: Append, owner: int) -> Row:
         start.parent,
         start.root,
         search,
+        start.rerun_of,
         *_standing(standing, owner),
     )
 
@@ -51,8 +52,8 @@ def search_rows(append: Append) -> list[Row]:
 
 def stored(row: Row) -> Stored:
     """From `stored`."""
-    (execution_id, workflow, version, start_hash, started, key, parent, root, search, *rest) = row
-    (status, phase, pivoted, wake, parked, ended, error_code, overdue, crashes, positions) = rest
+    (execution_id, workflow, version, start_hash, started, key, parent, root, search, rerun_of, *rest) = row
+    (status, phase, pivoted, wake, parked, ended, error_code, overdue, superseded_by, crashes, positions) = rest
     return Stored(
         execution_id=execution_id,
         start=Start(
@@ -64,6 +65,7 @@ def stored(row: Row) -> Stored:
             parent=parent,
             root=root,
             search=msgspec.json.decode(search),
+            rerun_of=rerun_of,
         ),
         standing=Standing(
             status=status,
@@ -74,6 +76,7 @@ def stored(row: Row) -> Stored:
             ended_at_ms=ended,
             error_code=error_code,
             overdue=bool(overdue),
+            superseded_by=superseded_by,
         ),
         positions=positions,
         crashes=crashes,
@@ -96,5 +99,6 @@ def _standing(standing: Standing, owner: int) -> Row:
         standing.ended_at_ms,
         standing.error_code,
         standing.overdue,
+        standing.superseded_by,
         owner if rules.is_owned(standing) else None,
     )

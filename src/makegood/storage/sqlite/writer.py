@@ -45,32 +45,46 @@ class Writer:
 
     def append(self, batch: Sequence[Append], texts: Texts, verdicts: list[rules.Verdict]) -> list[rules.Verdict]:
         """See `Journal.append`. `texts` are the encoded records; what has a verdict is left out."""
-        numbers = [number for number, verdict in enumerate(verdicts) if verdict is None]
-        if not numbers:
+        units = [numbers for numbers in rules.units(batch) if verdicts[numbers[0]] is None]
+        if not units:
             return verdicts
         try:
             with self._transaction():
-                for number in numbers:
-                    verdicts[number] = self._judge(batch[number])
-                self._write(batch, texts, [number for number in numbers if verdicts[number] is None])
+                written: list[int] = []
+                for numbers in units:
+                    for number in numbers:
+                        verdicts[number] = self._judge(batch[number])
+                    if not rules.share_refusal(numbers, verdicts):
+                        written += numbers
+                    elif len(numbers) > 1:
+                        raise _Doubt  # Those of them that were not refused count on positions that come to nothing.
+                self._write(batch, texts, written)
         except (*REFUSALS, _Doubt):
             with self._transaction():
-                for number in numbers:
-                    verdicts[number] = self._append_alone(batch, texts, number)
+                for numbers in units:
+                    self._append_unit(batch, texts, numbers, verdicts)
         return verdicts
 
-    def _append_alone(self, batch: Sequence[Append], texts: Texts, number: int) -> rules.Verdict:
+    def _append_unit(
+        self, batch: Sequence[Append], texts: Texts, numbers: Sequence[int], verdicts: list[rules.Verdict]
+    ) -> None:
+        """Write what is written all or none: one append, as a rule."""
         self._connection.execute("SAVEPOINT one")
-        try:
-            verdict = self._judge(batch[number])
-            if verdict is None:
-                self._write(batch, texts, [number])
-        except REFUSALS as error:
+        for number in numbers:
+            try:
+                verdicts[number] = self._judge(batch[number])
+                if verdicts[number] is None:
+                    self._write(batch, texts, [number])
+                    continue
+            except REFUSALS as error:
+                self._connection.execute("ROLLBACK TO one")
+                verdicts[number] = self._explain(batch[number], error)
             self._connection.execute("ROLLBACK TO one")
-            self._positions.pop(batch[number].execution_id, None)
-            verdict = self._explain(batch[number], error)
+            for each in numbers:
+                self._positions.pop(batch[each].execution_id, None)
+            break
+        rules.share_refusal(numbers, verdicts)
         self._connection.execute("RELEASE one")
-        return verdict
 
     def _judge(self, append: Append) -> rules.Verdict:
         execution_id, position = append.execution_id, append.position
