@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
 
+from makegood.simulation.replies import on_the_wire
 from makegood.simulation.script import Call, Scripted, ScriptedServices
 
 CRLF2 = b"\r\n\r\n"
@@ -97,7 +98,7 @@ class ScriptedHttp:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             return False
-        status, extra, body = _answer_of(scripted)
+        status, extra, body = on_the_wire(scripted)
         lines = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in extra.items()]
         writer.write("\r\n".join(lines).encode() + CRLF2 + body)
@@ -127,20 +128,6 @@ def _call(path: str, headers: dict[str, str], body: Any) -> Call:
         body=body,
         headers=headers,
     )
-
-
-def _answer_of(scripted: Scripted) -> tuple[int, dict[str, str], bytes]:
-    match scripted.kind:
-        case "ok":
-            return 200, {}, json.dumps(scripted.value).encode()
-        case "reject":
-            return 409, {}, json.dumps({"error": {"code": scripted.value, "message": "rejected by script"}}).encode()
-        case "ongoing":
-            return 202, {"Makegood-Poll-After": str(scripted.poll_after_s)}, b"{}"
-        case "bad_json":
-            return 200, {}, b"this is not JSON"
-        case _:
-            return int(scripted.value), dict(scripted.headers), json.dumps(scripted.body).encode()
 
 
 def _now_ms() -> int:

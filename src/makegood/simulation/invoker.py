@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 
 from makegood.core.outcome import Reply
 from makegood.ports import Invocation, Slot
+from makegood.simulation.replies import as_reply
 from makegood.simulation.script import Call, Scripted, ScriptedServices
-from makegood.simulation.world import as_reply
 
 
 class ScriptedInvoker:
@@ -67,7 +67,7 @@ class ScriptedInvoker:
             return Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
         await asyncio.sleep(scripted.delay_ms / 1000)
         self.services.answered(call, scripted, _now_ms())
-        return as_reply(scripted)
+        return as_reply(scripted, _now_ms())
 
     def _book(self, call: Call, scripted: Scripted) -> None:
         if scripted.effect:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ from makegood.core.program import Program, compile_program
 from makegood.core.state import Key, State
 from makegood.core.undoing import idempotency_key, undo_body
 from makegood.model import Definition
+from makegood.simulation.replies import as_reply
 from makegood.simulation.script import Call, Scripted, ScriptedServices
 
 START_MS = 1_700_000_000_000
@@ -272,53 +273,17 @@ class World:
             timeout = Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
             self._later(lambda: self._hung_up(command, call, scripted, timeout), call.deadline_ms - self.now_ms)
             return
-        reply = as_reply(scripted)
-        self._later(lambda: self._answer(command, call, scripted, reply), scripted.delay_ms)
+        self._later(lambda: self._answer(command, call, scripted), scripted.delay_ms)
 
     def _hung_up(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:
         self.services.hung_up(call, self.now_ms)
         if not self._reply(command, reply):
             self.services.unheard(call, scripted, self.now_ms)
 
-    def _answer(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:
+    def _answer(self, command: Send, call: Call, scripted: Scripted) -> None:
         self.services.answered(call, scripted, self.now_ms)
-        if not self._reply(command, reply):
+        if not self._reply(command, as_reply(scripted, self.now_ms)):
             self.services.unheard(call, scripted, self.now_ms)
 
     def _reply(self, command: Send, reply: Reply) -> bool:
         return self.tell(inputs.Replied(command.key, command.undo, command.attempt, reply))
-
-
-def as_reply(scripted: Scripted) -> Reply:
-    """What an adapter makes of a scripted answer (the table of replies)."""
-    match scripted.kind:
-        case "ok":
-            return Reply.ok(scripted.value)
-        case "reject":
-            return Reply("rejected", code=str(scripted.value), message="rejected by script", status=409)
-        case "reset":
-            return Reply("unknown", code="connection_reset", message="the connection was reset", answered=False)
-        case "ongoing":
-            return Reply("ongoing", poll_after_ms=int(scripted.poll_after_s * 1000), status=202)
-        case "bad_json":
-            return Reply("unknown", code="invalid_reply", message="the reply is not JSON")
-        case _:
-            return _status_reply(int(scripted.value), scripted.body, scripted.headers)
-
-
-def _status_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
-    said = body.get("error", {}) if isinstance(body, dict) else {}
-    after = headers.get("Retry-After")
-    retry_after_ms = None if after is None else int(float(after) * 1000)
-    said = said if isinstance(said, dict) else {}
-    code, message, details = said.get("code"), said.get("message", ""), said.get("details")
-    if 200 <= status < 300:
-        return Reply("ok", body, status=status)
-    if status in {408, 425, 429}:
-        code = code or f"http_{status}"
-        return Reply("not_sent", code=code, message=message, status=status, retry_after_ms=retry_after_ms)
-    if 400 <= status < 500:
-        return Reply("rejected", code=code or f"http_{status}", message=message, details=details, status=status)
-    if status >= 500:
-        return Reply("unknown", code="service_error", message=message, status=status, retry_after_ms=retry_after_ms)
-    return Reply("unknown", code="invalid_reply", message=f"status {status}", status=status)

@@ -14,7 +14,6 @@ from makegood.ports import Invocation
 from makegood.services.local import Ongoing
 from makegood.services.methods import Call as LocalCall
 from makegood.services.methods import Method, methods_of
-from makegood.services.payload import InvalidPayload, PayloadTooLarge, plain
 from makegood.simulation import form
 from makegood.simulation.references import Names, names_of
 from makegood.simulation.scenario import input_error
@@ -92,13 +91,7 @@ class PlayedServices(ScriptedServices):
             case None:
                 return Scripted(kind="ok", value=None, effect=True)
             case _:
-                return self._output(answer)
-
-    def _output(self, answer: Any) -> Scripted:
-        try:
-            return ok(plain(answer)).scripted
-        except (InvalidPayload, PayloadTooLarge) as error:
-            raise InputError(f"a service answered what is no JSON: {error}") from None
+                return ok(answer).scripted
 
 
 @dataclass(frozen=True, slots=True)
