@@ -140,6 +140,20 @@ def test_a_function_computes_its_answer_and_knows_the_call() -> None:
     assert (seen[0].key, seen[0].workflow, seen[0].remaining_s) == ("play:charge:do", "order", 5.0)
 
 
+def test_a_function_is_told_which_workflow_calls_it() -> None:
+    seen: list[tuple[str, bool]] = []
+    family = {"name": "family", "steps": [{"id": "call", "workflow": "child"}]}
+    child = {"name": "child", "steps": [{"id": "own", "call": "cards.charge"}]}
+
+    played = play(
+        family,
+        services={"cards.charge": lambda body, call: seen.append((call.workflow, call.key.startswith("play:")))},
+        workflows=[child],
+    )
+
+    assert (played.end, seen) == ("completed", [("child", False)])
+
+
 def test_an_object_is_a_service_and_its_async_methods_too() -> None:
     class Cards:
         def __init__(self) -> None:

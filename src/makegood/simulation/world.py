@@ -32,7 +32,7 @@ from makegood.core.outstanding import (
 )
 from makegood.core.program import Program, compile_program
 from makegood.core.state import Key, State
-from makegood.core.undoing import idempotency_key, undo_body
+from makegood.engine.calling import invocation_of
 from makegood.model import Definition
 from makegood.simulation.replies import as_reply
 from makegood.simulation.script import Call, Scripted, ScriptedServices
@@ -232,42 +232,18 @@ class World:
     def _dispatch(self, key: Key, undo: bool) -> None:
         self._later(lambda: self.tell(inputs.Granted(key, undo)))
 
-    def _method(self, key: Key, undo: bool) -> str:
-        node = self.state.node(key)
-        if undo:
-            assert node.undo is not None
-            return node.undo.call
-        return node.call.call
-
     def _send(self, command: Send) -> None:
-        key, undo = command.key, command.undo
-        method = self._method(key, undo)
-        if method.partition(".")[0] in self.services.down:
-            self._reply(command, Reply("not_sent", code="service_unavailable", message=f"{method} refuses connections"))
+        asked = invocation_of(self.state.execution_id, self.state, command)
+        if asked.service in self.services.down:
+            message = f"{asked.service}.{asked.method} refuses connections"
+            self._reply(command, Reply("not_sent", code="service_unavailable", message=message))
             return
-        instance = self.state.instances[key]
-        deadline_ms = instance.track(undo).open_until
-        assert deadline_ms is not None
-        call = Call(
-            at_ms=self.now_ms,
-            method=method,
-            key=idempotency_key(self.state, key, undo=undo),
-            step=self.state.name(key),
-            attempt=command.attempt,
-            deadline_ms=deadline_ms,
-            body=undo_body(self.state, instance) if undo else instance.input,
-        )
-        self.services.calls.append(call)
-        self._serve(command, call, self.services.reply_to(method, call.key))
+        self._serve(command, *self.services.read(asked, self.now_ms))
 
     def _serve(self, command: Send, call: Call, scripted: Scripted) -> None:
         """The service's side: the effect happens whatever becomes of the engine."""
         if scripted.effect:
-            book = lambda: self.services.ledger.book(call.key, call.step)  # noqa: E731 - a happening
-            if scripted.effect_ms or scripted.kind in {"hang", "reset"}:
-                self.at(self.now_ms + scripted.effect_ms, book)
-            else:
-                self.at(self.now_ms + scripted.delay_ms, book)
+            self.at(self.now_ms + scripted.booked_after_ms, lambda: self.services.book(call))
         answers_at = self.now_ms + scripted.delay_ms
         if scripted.kind == "hang" or answers_at > call.deadline_ms:
             timeout = Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
