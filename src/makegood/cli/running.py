@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from makegood.app.config import load_config
-from makegood.app.files import name_from, read_definition
 from makegood.app.wiring import database_of, engine_of, registry_of
 from makegood.cli import exits
 from makegood.cli.failures import complain
@@ -28,6 +27,7 @@ from makegood.engine.starting import new_id
 from makegood.engine.starts import checked_id, plain_json
 from makegood.errors import Conflict, DefinitionError, NotFound, Problem, StorageError, nearest
 from makegood.language import Loaded, load
+from makegood.language.files import name_from, read_definition
 from makegood.model import LIMITS, Definition
 from makegood.storage import sqlite_path
 
