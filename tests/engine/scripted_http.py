@@ -74,7 +74,6 @@ class ScriptedHttp:
         call, scripted = self.services.read(asked, _now_ms(), headers)
         book_in_time(self.services, call, scripted)
         if self._on_read(call):
-            self.services.lose(call, _now_ms())
             return False
         if scripted.kind == "hang":
             await reader.read()

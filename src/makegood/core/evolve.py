@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from makegood.core import events as ev
 from makegood.core.lookup import folded_output, follow, last_output
 from makegood.core.program import Kind, Node, Program
-from makegood.core.state import ROOT, SETTLED, Forward, Instance, Key, State, Track
+from makegood.core.state import ROOT, Forward, Instance, Key, State, Track
 from makegood.core.timers import Wish
 
 
@@ -593,8 +593,3 @@ def _entry_rearmed(state: State, instance: Instance) -> None:
         instance.undo.lost = 0
     heappush(state.queues.setdefault(ROOT, []), (-instance.settled_at, instance.key))
     state.orders.pop(ROOT, None)
-
-
-def is_settled(instance: Instance | None) -> bool:
-    """Whether the step has settled."""
-    return instance is not None and instance.forward in SETTLED

@@ -239,14 +239,6 @@ class ScriptedServices:
         """Whether the key was definitely refused, and never answered `ok`."""
         return key in self._refused and key not in self._granted
 
-    def lose(self, call: Call, now_ms: int) -> None:
-        """The engine dies before it can have an answer to this request."""
-        reply = self._open.pop(call.key, None)
-        if reply is not None:
-            self._lost[call.key] = reply
-        call.lost_at_ms = now_ms
-        call.closed = self._turn()
-
     def crashed(self, now_ms: int) -> None:
         """The engine died: requests without an answer are lost; their keys get the same reply again."""
         self._lost.update(self._open)
