@@ -20,8 +20,8 @@ from makegood.cli.words import short
 from makegood.engine.census import LIVE, Census
 from makegood.errors import InputError
 from makegood.language import load
-from makegood.language.files import name_from, read_definition
 from makegood.language.changes import ABSENT, Change, changes
+from makegood.language.files import name_from, read_definition
 from makegood.model import Definition
 
 LOOK_INTO_MAX = 100_000
