@@ -15,7 +15,11 @@ USAGE, STORAGE, OUTPUT = 2, 6, 74
 CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     # --- definitions ---
     "no such file": (("run", "nope.yaml", *S), USAGE, ("nope.yaml: ", "No such file", "See that the path is right")),
-    "folder as file": (("run", ".", *S), USAGE, (".: this is a folder", "Give the path of a workflow definition")),
+    "folder as file": (
+        ("run", ".", *S),
+        USAGE,
+        (".: this is a folder", "Give the path of a file with the workflow definition"),
+    ),
     "null in path": (("run", "a\0b", *S), USAGE, ("null character",)),
     "not UTF-8": (("run", "utf16.yaml", *S), USAGE, ("utf16.yaml:1:1: ", "UTF-16", "Save it as UTF-8")),
     "misspelt key": (

@@ -38,15 +38,9 @@ class Fates(ScriptedServices):
         self.cut_off: list[Call] = []
         self._read: dict[str, int] = {}
 
-    def reply_to(self, method: str, key: str) -> Scripted:
-        if key in self._granted:
-            return self._granted[key]
-        reply = self._lost.pop(key, None) or self._course(method, key)
-        self._open[key] = reply
-        return reply
-
-    def _course(self, method: str, key: str) -> Scripted:
-        script, read = self.scripts.get(method, []), self._read.get(key, 0)
+    def _next(self, call: Call) -> Scripted:
+        key = call.key
+        script, read = self.scripts.get(call.method, []), self._read.get(key, 0)
         self._read[key] = read + 1
         reply = script[read] if read < len(script) else Scripted(kind="ok", effect=True)
         there = f"{key.removesuffix(':undo')}:do" in self.ledger._applied

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Self
 
+from makegood.ports import Invocation
+from makegood.simulation.invoker import book_in_time
+from makegood.simulation.replies import on_the_wire
 from makegood.simulation.script import Call, Scripted, ScriptedServices
 
 CRLF2 = b"\r\n\r\n"
@@ -67,12 +70,10 @@ class ScriptedHttp:
         line, *lines = head.decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (each.partition(":") for each in lines if each)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        call = _call(line.split(" ")[1], headers, json.loads(body) if body else None)
-        self.services.calls.append(call)
-        scripted = self.services.reply_to(call.method, call.key)
-        self._book(call, scripted)
+        asked = _invocation(line.split(" ")[1], headers, json.loads(body) if body else None)
+        call, scripted = self.services.read(asked, _now_ms(), headers)
+        book_in_time(self.services, call, scripted)
         if self._on_read(call):
-            self.services.lose(call, _now_ms())
             return False
         if scripted.kind == "hang":
             await reader.read()
@@ -97,50 +98,30 @@ class ScriptedHttp:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             return False
-        status, extra, body = _answer_of(scripted)
+        status, extra, body = on_the_wire(scripted)
         lines = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in extra.items()]
         writer.write("\r\n".join(lines).encode() + CRLF2 + body)
         await writer.drain()
         return True
 
-    def _book(self, call: Call, scripted: Scripted) -> None:
-        if not scripted.effect:
-            return
-        after_ms = scripted.effect_ms or (0 if scripted.kind in {"hang", "reset"} else scripted.delay_ms)
-        if after_ms:
-            asyncio.get_running_loop().call_later(after_ms / 1000, self.services.ledger.book, call.key, call.step)
-        else:
-            self.services.ledger.book(call.key, call.step)
 
-
-def _call(path: str, headers: dict[str, str], body: Any) -> Call:
+def _invocation(path: str, headers: dict[str, str], body: Any) -> Invocation:
     service, _, method = path.strip("/").partition("/")
     deadline = datetime.fromisoformat(headers["makegood-deadline"])
-    return Call(
-        at_ms=_now_ms(),
-        method=f"{service}.{method}",
-        key=headers["idempotency-key"],
+    key = headers["idempotency-key"]
+    return Invocation(
+        execution_id=headers["makegood-execution"],
+        workflow="",  # No header tells it.
         step=headers["makegood-step"],
+        service=service,
+        method=method,
+        body=body,
+        key=key,
         attempt=int(headers["makegood-attempt"]),
         deadline_ms=int(deadline.timestamp() * 1000),
-        body=body,
-        headers=headers,
+        undo=key.endswith(":undo"),
     )
-
-
-def _answer_of(scripted: Scripted) -> tuple[int, dict[str, str], bytes]:
-    match scripted.kind:
-        case "ok":
-            return 200, {}, json.dumps(scripted.value).encode()
-        case "reject":
-            return 409, {}, json.dumps({"error": {"code": scripted.value, "message": "rejected by script"}}).encode()
-        case "ongoing":
-            return 202, {"Makegood-Poll-After": str(scripted.poll_after_s)}, b"{}"
-        case "bad_json":
-            return 200, {}, b"this is not JSON"
-        case _:
-            return int(scripted.value), dict(scripted.headers), json.dumps(scripted.body).encode()
 
 
 def _now_ms() -> int:

@@ -72,8 +72,20 @@ def test_mistakes_in_a_definition_are_told() -> None:
         play({"name": "order", "steps": [{"id": "a", "cal": "a.do"}]})
     with pytest.raises(mg.InputError, match=r"none\.yaml: .* cannot be read"):
         play("none.yaml")
+    with pytest.raises(mg.InputError, match=r"a\0b: .* cannot be read"):
+        play("a\0b")
     with pytest.raises(mg.InputError, match="a definition is a"):
         play(3)  # type: ignore[arg-type]
+
+
+def test_a_file_s_name_is_the_workflow_s_if_it_can_be_one(tmp_path: Path) -> None:
+    for file, said in (("order.yaml", None), ("My Order.yaml", "needs the key `name`")):
+        (tmp_path / file).write_text("steps: [{id: a, call: a.do}]")
+        if said is None:
+            assert play(tmp_path / file).end == "completed"
+        else:
+            with pytest.raises(mg.DefinitionError, match=said):
+                play(tmp_path / file)
 
 
 # --- services -----------------------------------------------------------------------------------------
@@ -138,6 +150,20 @@ def test_a_function_computes_its_answer_and_knows_the_call() -> None:
 
     assert played.output == {"paid": 42}
     assert (seen[0].key, seen[0].workflow, seen[0].remaining_s) == ("play:charge:do", "order", 5.0)
+
+
+def test_a_function_is_told_which_workflow_calls_it() -> None:
+    seen: list[tuple[str, bool]] = []
+    family = {"name": "family", "steps": [{"id": "call", "workflow": "child"}]}
+    child = {"name": "child", "steps": [{"id": "own", "call": "cards.charge"}]}
+
+    played = play(
+        family,
+        services={"cards.charge": lambda body, call: seen.append((call.workflow, call.key.startswith("play:")))},
+        workflows=[child],
+    )
+
+    assert (played.end, seen) == ("completed", [("child", False)])
 
 
 def test_an_object_is_a_service_and_its_async_methods_too() -> None:

@@ -18,7 +18,7 @@ from tests.storage.appends import first, then
 
 from makegood.errors import Fenced, StorageHeld, StorageUnavailable
 from makegood.ports import Query, Standing
-from makegood.storage.sqlite import SqliteInbox, SqliteStore, inbox, reader
+from makegood.storage.sqlite import SqliteInbox, SqliteStore, inbox, lock_holder, reader
 from makegood.storage.sqlite.sql import QUERIES, SIZES, chunks, named, repeated
 from makegood.storage.sqlite.writer import Writer
 
@@ -149,14 +149,14 @@ async def test_a_second_engine_is_refused_and_told_who_holds_it(path: str, proce
         with pytest.raises(StorageHeld, match=f"held by process {child.pid} ") as caught:
             SqliteStore.open(name)
         assert str(child.pid) in caught.value.holder
-        holder = SqliteStore.lock_holder(name)
+        holder = lock_holder(name)
         assert holder is not None
         assert (holder.pid, holder.host) == (child.pid, socket.gethostname())
     with pytest.raises(StorageHeld):
         SqliteStore.upgrade(path)
 
     child.communicate("end\n")
-    assert SqliteStore.lock_holder(path) is None
+    assert lock_holder(path) is None
     SqliteStore.open(path).close()
 
 
@@ -167,7 +167,7 @@ async def test_the_lock_dies_with_its_process(path: str, process: Start) -> None
     child.send_signal(signal.SIGKILL)
     child.wait()
 
-    assert SqliteStore.lock_holder(path) is None
+    assert lock_holder(path) is None
     SqliteStore.open(path).close()
 
 

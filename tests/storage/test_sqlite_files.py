@@ -15,7 +15,7 @@ from tests.storage.appends import first, then
 from makegood.errors import ConfigurationError, StorageCorrupt, StorageError, StorageUnavailable, StorageVersion
 from makegood.ports import Query
 from makegood.storage import MemoryStore, migrate, open_store, sqlite_path
-from makegood.storage.sqlite import SqliteStore, files
+from makegood.storage.sqlite import SqliteStore, files, lock_holder
 from makegood.storage.sqlite.files import MIGRATIONS, SCHEMA, SqliteSchema
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ def test_what_is_not_ours_is_refused_and_left_alone(tmp_path: Path, name: str, e
 
     assert path.read_bytes() == before
     assert str(path) in str(caught.value)
-    assert SqliteStore.lock_holder(str(path)) is None
+    assert lock_holder(str(path)) is None
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

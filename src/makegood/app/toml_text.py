@@ -8,7 +8,8 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import Any
 
-from makegood.errors import ConfigurationError
+from makegood.errors import ConfigurationError, InputError
+from makegood.language.files import read_bounded
 
 BYTES_MAX = 1024 * 1024
 
@@ -48,14 +49,9 @@ def read_toml(path: str) -> TomlText:
         ConfigurationError: It cannot be read, or is no TOML; the message says where.
     """
     try:
-        with open(path, "rb") as file:
-            raw = file.read(BYTES_MAX + 1)
-    except IsADirectoryError:
-        raise ConfigurationError(f"{path}: this is a folder. Give the path of a TOML file.") from None
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: the configuration cannot be read: {error.strerror}. See that the path is right and readable."
-        ) from None
+        raw = read_bounded(path, "the configuration", BYTES_MAX)
+    except InputError as error:
+        raise ConfigurationError(str(error)) from None
     if len(raw) > BYTES_MAX:
         raise ConfigurationError(f"{path}: a configuration has at most {BYTES_MAX} bytes. Is this the right file?")
     try:

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from makegood.app.config import load_config
-from makegood.app.files import name_from, read_definition
 from makegood.app.wiring import registry_of
 from makegood.cli import exits
 from makegood.cli.given import read_services
 from makegood.cli.output import print_json
 from makegood.errors import DefinitionError, InputError, Problem
 from makegood.language import Callee, Loaded, callees, load, pivots
+from makegood.language.files import name_from, read_definition
 from makegood.model import Definition
 
 

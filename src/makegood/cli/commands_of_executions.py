@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +13,13 @@ from makegood.cli import options
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("list")(list_)
-    for command in (show, history, watch, cancel, suspend, resume, retry, compensate, resolve, rerun, signal):
+    for command in (show, history, watch):
         app.command()(command)
+    for kind, does in OPERATIONS:
+        app.command(kind, help=does)(operation(kind))
+    app.command()(resolve)
+    app.command()(rerun)
+    app.command()(signal)
 
 
 # --- looking ---
@@ -78,64 +84,30 @@ def watch(
 # --- acting ---
 
 
-def cancel(
-    id: options.ExecutionId,  # noqa: A002 - the argument's name
-    by: options.By = None,
-    note: options.Note = "",
-    config: options.Config = None,
-    database: options.Database = None,
-    json: options.Json = False,
-) -> None:
-    """Stop an execution, and undo what its strategy undoes. Exit code 1 if that is refused."""
-    _act("cancel", id, {"by": by, "note": note}, config, database, json=json)
+OPERATIONS = (
+    ("cancel", "Stop an execution, and undo what its strategy undoes. Exit code 1 if that is refused."),
+    ("suspend", "Stop an execution for a while. Exit code 1 if that is refused."),
+    ("resume", "Let a suspended execution go on. Exit code 1 if that is refused."),
+    ("retry", "Have the compensations that failed tried again. Exit code 1 if that is refused."),
+    ("compensate", "Have a failed execution undone after all. Exit code 1 if that is refused."),
+)
+"""What needs no more than to be asked for: the command, and what it does."""
 
 
-def suspend(
-    id: options.ExecutionId,  # noqa: A002 - the argument's name
-    by: options.By = None,
-    note: options.Note = "",
-    config: options.Config = None,
-    database: options.Database = None,
-    json: options.Json = False,
-) -> None:
-    """Stop an execution for a while. Exit code 1 if that is refused."""
-    _act("suspend", id, {"by": by, "note": note}, config, database, json=json)
+def operation(kind: str) -> Callable[..., None]:
+    """The command that asks for it."""
 
+    def ask(
+        id: options.ExecutionId,  # noqa: A002 - the argument's name
+        by: options.By = None,
+        note: options.Note = "",
+        config: options.Config = None,
+        database: options.Database = None,
+        json: options.Json = False,
+    ) -> None:
+        _act(kind, id, {"by": by, "note": note}, config, database, json=json)
 
-def resume(
-    id: options.ExecutionId,  # noqa: A002 - the argument's name
-    by: options.By = None,
-    note: options.Note = "",
-    config: options.Config = None,
-    database: options.Database = None,
-    json: options.Json = False,
-) -> None:
-    """Let a suspended execution go on. Exit code 1 if that is refused."""
-    _act("resume", id, {"by": by, "note": note}, config, database, json=json)
-
-
-def retry(
-    id: options.ExecutionId,  # noqa: A002 - the argument's name
-    by: options.By = None,
-    note: options.Note = "",
-    config: options.Config = None,
-    database: options.Database = None,
-    json: options.Json = False,
-) -> None:
-    """Have the compensations that failed tried again. Exit code 1 if that is refused."""
-    _act("retry", id, {"by": by, "note": note}, config, database, json=json)
-
-
-def compensate(
-    id: options.ExecutionId,  # noqa: A002 - the argument's name
-    by: options.By = None,
-    note: options.Note = "",
-    config: options.Config = None,
-    database: options.Database = None,
-    json: options.Json = False,
-) -> None:
-    """Have a failed execution undone after all. Exit code 1 if that is refused."""
-    _act("compensate", id, {"by": by, "note": note}, config, database, json=json)
+    return ask
 
 
 def resolve(  # noqa: PLR0913, PLR0917 - one argument for each option

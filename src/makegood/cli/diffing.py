@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from makegood.app.files import name_from, read_definition
 from makegood.app.reading import reading
 from makegood.cli.looking import Place
 from makegood.cli.loop import run_async
@@ -22,6 +21,7 @@ from makegood.engine.census import LIVE, Census
 from makegood.errors import InputError
 from makegood.language import load
 from makegood.language.changes import ABSENT, Change, changes
+from makegood.language.files import name_from, read_definition
 from makegood.model import Definition
 
 LOOK_INTO_MAX = 100_000

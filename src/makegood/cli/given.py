@@ -10,6 +10,7 @@ from typing import Any
 
 from makegood.errors import ConfigurationError, InputError
 from makegood.language import parse_duration_ms
+from makegood.language.files import read_bounded
 
 INPUT_BYTES_MAX = 64 * 1024 * 1024
 """More is not even read; what an execution takes is less, and the engine says how much."""
@@ -25,15 +26,7 @@ def read_file(path: str, what: str, bytes_max: int = INPUT_BYTES_MAX) -> bytes:
     """
     if path == "-":
         return _read_stdin(what, bytes_max)
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(bytes_max + 1)
-    except IsADirectoryError:
-        raise InputError(f"{path}: this is a folder. Give the path of a file with {what}.") from None
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "a path has no null character"
-        raise InputError(f"{path}: {what} cannot be read: {why}. See that the path is right and readable.") from None
-    return _bounded(raw, path, what, bytes_max)
+    return _bounded(read_bounded(path, what, bytes_max), path, what, bytes_max)
 
 
 def _read_stdin(what: str, bytes_max: int) -> bytes:

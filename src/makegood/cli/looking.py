@@ -19,7 +19,7 @@ from makegood.cli.running import summary_of
 from makegood.cli.showing import detail_lines, history_line, table
 from makegood.core.events import Record
 from makegood.core.program import Program
-from makegood.core.state import ENDS
+from makegood.core.state import ENDS, MOVING, STATUSES
 from makegood.errors import InputError, nearest
 from makegood.ports import Query
 from makegood.storage.sqlite import lock_holder
@@ -27,7 +27,6 @@ from makegood.storage.sqlite import lock_holder
 POLL_S = 0.2
 """How often `watch` looks for more."""
 LIMIT_MAX = 10_000
-STATUSES = ("running", "suspended", "compensating", *sorted(ENDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +148,7 @@ async def _records(store: Reading, execution_id: str, *, once: bool) -> AsyncIte
 
 async def _is_at_rest(store: Reading, execution_id: str) -> bool:
     status = (await store.row(execution_id)).standing.status
-    return status in ENDS or status == "suspended"
+    return status not in MOVING
 
 
 async def _until_rest(store: Reading, execution_id: str, stop: StopSignals, *, once: bool) -> None:

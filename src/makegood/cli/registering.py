@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from makegood.app.config import load_config
-from makegood.app.files import name_from, read_definition
 from makegood.app.wiring import database_of, registry_of
 from makegood.cli.failures import complain
 from makegood.cli.given import read_services
@@ -14,6 +13,7 @@ from makegood.cli.loop import run_async
 from makegood.cli.output import print_json
 from makegood.engine.families import check_family, pivots_of_children
 from makegood.language import Callee, Loaded, load
+from makegood.language.files import name_from, read_definition
 from makegood.model import Definition
 from makegood.ports import StoredDefinition
 from makegood.storage import open_store

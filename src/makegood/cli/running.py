@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from makegood.app.config import load_config
-from makegood.app.files import name_from, read_definition
 from makegood.app.wiring import database_of, engine_of, registry_of
 from makegood.cli import exits
 from makegood.cli.failures import complain
@@ -19,15 +18,15 @@ from makegood.cli.logs import Warnings
 from makegood.cli.loop import StopSignals, run_async
 from makegood.cli.output import print_json
 from makegood.cli.progress import Follower, progress_for_stderr
-from makegood.cli.words import name_of
 from makegood.core.program import Program
-from makegood.core.state import State
+from makegood.core.state import State, instance_name
 from makegood.core.view import describe
 from makegood.engine.client import Engine
 from makegood.engine.starting import new_id
 from makegood.engine.starts import checked_id, plain_json
 from makegood.errors import Conflict, DefinitionError, NotFound, Problem, StorageError, nearest
 from makegood.language import Loaded, load
+from makegood.language.files import name_from, read_definition
 from makegood.model import LIMITS, Definition
 from makegood.storage import sqlite_path
 
@@ -287,7 +286,7 @@ def summary_of(view: dict[str, Any], database: str) -> str:
 def _step_to_settle(view: dict[str, Any]) -> str:
     """The step that waits for a person, or STEP where it is not clear which one does."""
     found = [each for each in view["steps"] if each["kind"] == "call" and each["forward"] in {"running", "unknown"}]
-    return shlex.quote(name_of(found[0]["step"], found[0]["iteration"])) if len(found) == 1 else "STEP"
+    return shlex.quote(instance_name(found[0]["step"], found[0]["iteration"])) if len(found) == 1 else "STEP"
 
 
 def _again(plan: _Plan) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from makegood.cli.words import short, span_text, who_and_why
+from makegood.core.state import instance_name
 from makegood.core.view import STEPS_SHOWN
 
 CELL_MAX = 60
@@ -85,8 +86,7 @@ _LEFT = {
 
 
 def _effect_row(effect: dict[str, Any]) -> list[str]:
-    name = effect["step"] + "".join(f"[{number}]" for number in effect["iteration"])
-    return [name, effect["call"], _left(effect), effect["key"]]
+    return [_name(effect), effect["call"], _left(effect), effect["key"]]
 
 
 def _left(effect: Mapping[str, Any]) -> str:
@@ -110,15 +110,17 @@ def _step_row(step: Mapping[str, Any]) -> list[str]:
     error = "" if step["error"] is None else f"{step['error']['code']}: {short(step['error']['message'], CELL_MAX)}"
     undo = "" if step["compensation"] == "none" else f"undo {step['compensation']}"
     began = (step["started_at"] or "")[11:23]
-    name = step["step"] + "".join(f"[{each}]" for each in step["iteration"])
-    return [name, step["call"] or step["kind"], step["forward"], attempts, began, _span(step), undo, error]
+    return [_name(step), step["call"] or step["kind"], step["forward"], attempts, began, _span(step), undo, error]
 
 
 def _undo_row(entry: Mapping[str, Any]) -> list[str]:
     error = "" if entry["error"] is None else f"{entry['error']['code']}: {short(entry['error']['message'], CELL_MAX)}"
-    name = entry["step"] + "".join(f"[{each}]" for each in entry["iteration"])
     note = short(who_and_why(entry["by"], entry["note"]).strip(), CELL_MAX)
-    return [name, entry["call"], entry["status"], _attempts(entry["attempts"]), error, note]
+    return [_name(entry), entry["call"], entry["status"], _attempts(entry["attempts"]), error, note]
+
+
+def _name(placed: Mapping[str, Any]) -> str:
+    return instance_name(placed["step"], placed["iteration"])
 
 
 def _attempts(count: int) -> str:
@@ -133,7 +135,7 @@ def _span(timed: Mapping[str, Any]) -> str:
 
 
 def _error(error: Mapping[str, Any]) -> str:
-    at = f" (at {error['step']}{''.join(f'[{each}]' for each in error['iteration'])})" if error["step"] else ""
+    at = f" (at {_name(error)})" if error["step"] else ""
     # What a person decided carries who it was.
     decided = error["code"] in {"cancelled", "resolved"} and isinstance(error["details"], dict)
     at += who_and_why(error["details"].get("by"), "") if decided else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from makegood.core import events as ev
 from makegood.core.program import Kind
-from makegood.core.state import Instance, State
+from makegood.core.state import Instance, State, instance_name
 from makegood.model import ChildWorkflow, SignalStep
 
 SHOWN_MAX = 200
@@ -50,11 +50,6 @@ def who_and_why(by: str | None, note: str | None) -> str:
     return f" ({said})" if said else ""
 
 
-def name_of(step: str, iteration: ev.Iteration) -> str:
-    """`ship[3]`."""
-    return step + "".join(f"[{number}]" for number in iteration)
-
-
 def told(state: State, event: ev.Event, at_ms: int) -> str | None:
     """One line about an event that the state has just taken in, or None when it is not worth one."""
     if getattr(event, "step", None) is not None and not isinstance(event, ev.ExecutionSuspended):
@@ -75,7 +70,7 @@ def _of_execution(state: State, event: ev.Event) -> str | None:
         case ev.ExecutionCompleted() | ev.ExecutionFailed() | ev.ExecutionCompensated() | ev.CompensationFailed():
             return f"{state.status} ({span_text((state.ended_at_ms or 0) - state.started_at_ms)})"
         case ev.ExecutionSuspended():
-            at = "" if event.step is None else f" at {name_of(event.step, event.iteration)}"
+            at = "" if event.step is None else f" at {instance_name(event.step, event.iteration)}"
             return f"suspended: {event.reason}{at}{who_and_why(event.by, event.note)}"
         case ev.ExecutionResumed():
             return f"resumed{who_and_why(event.by, event.note)}"
@@ -91,7 +86,7 @@ def _of_execution(state: State, event: ev.Event) -> str | None:
 
 def _cause(event: ev.AbortDecided) -> str:
     if event.cause == "step" and event.error.step is not None:
-        return f"{name_of(event.error.step, event.error.iteration)} failed"
+        return f"{instance_name(event.error.step, event.error.iteration)} failed"
     by = event.error.details.get("by") if isinstance(event.error.details, dict) else None
     return (short(event.error.message) or failure_text(event.error)) + who_and_why(
         by if event.cause == "cancelled" else "", ""
@@ -103,7 +98,7 @@ def _of_step(state: State, event: Any, at_ms: int) -> str | None:  # noqa: C901,
     instance = state.instances.get((node.index, event.iteration))
     if instance is None or (node.step is not None and node.step.anonymous):
         return None
-    name = name_of(event.step, event.iteration)
+    name = instance_name(event.step, event.iteration)
     match event:
         case ev.AttemptStarted():
             target = node.undo if event.undo else node.call

@@ -10,7 +10,7 @@ from makegood.core.inputs import Granted, Replied, Unreachable
 from makegood.core.judgement import Judgement
 from makegood.core.outcome import Reply
 from makegood.core.program import Node, Undo, retriable_policy
-from makegood.core.state import Instance, Key, Track
+from makegood.core.state import MOVING, Instance, Key, Track
 from makegood.core.undoing import undo_failed
 from makegood.expression import PayloadTooLarge
 from makegood.model import LIMITS
@@ -43,7 +43,7 @@ def wants_request(j: Judgement, instance: Instance, *, undo: bool) -> bool:
     track = instance.undo if undo else instance.call
     if track is None or track.due_ms is None or track.due_ms > j.now_ms:
         return False
-    return j.state.status == "compensating" or j.state.status == "running"
+    return j.state.status in MOVING
 
 
 def replied(j: Judgement, news: Replied) -> None:

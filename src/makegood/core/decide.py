@@ -21,7 +21,7 @@ from makegood.core.operating import cancel, compensate, pivot_open, resolve, res
 from makegood.core.program import Kind, Program
 from makegood.core.rerunning import Rerun, place_of_rerun, take_over_from
 from makegood.core.signals import signal
-from makegood.core.state import ROOT, SETTLED, Key, State
+from makegood.core.state import MOVING, ROOT, SETTLED, Key, State
 from makegood.core.undoing import proceed
 from makegood.model import SignalStep
 
@@ -170,7 +170,7 @@ def _close(j: Judgement) -> Record | None:
     What a suspension leaves on the agenda waits for the resume.
     """
     state = j.state
-    while state.agenda and state.status in _MOVING and not j.full:
+    while state.agenda and state.status in MOVING and not j.full:
         key = next(iter(state.agenda))
         del state.agenda[key]
         _visit(j, key)
@@ -180,9 +180,6 @@ def _close(j: Judgement) -> Record | None:
         return None
     close_record(state, more)
     return Record(j.now_ms, tuple(j.events), more)
-
-
-_MOVING = frozenset({"running", "compensating"})
 
 
 def _visit(j: Judgement, key: Key) -> None:
@@ -207,7 +204,7 @@ def _visit(j: Judgement, key: Key) -> None:
 def _time_reached(j: Judgement) -> None:
     """Everything whose moment has come. What wants to be sent again is `outstanding`, not judged."""
     state = j.state
-    if state.status not in {"running", "compensating"}:
+    if state.status not in MOVING:
         return
     for wish in state.timers.due(j.now_ms):
         if wish not in state.timers:

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 from makegood.core import events as ev
 from makegood.core.lookup import folded_output, follow, last_output
 from makegood.core.program import Kind, Node, Program
-from makegood.core.state import ROOT, SETTLED, Forward, Instance, Key, State, Track
+from makegood.core.state import ROOT, Forward, Instance, Key, State, Track
 from makegood.core.timers import Wish
 
 
@@ -668,8 +668,3 @@ def _superseded(state: State, event: ev.ExecutionSuperseded) -> None:
         instance = state.instances[key]
         if instance.compensation == "armed":
             instance.compensation = "moved"
-
-
-def is_settled(instance: Instance | None) -> bool:
-    """Whether the step has settled."""
-    return instance is not None and instance.forward in SETTLED

@@ -22,8 +22,6 @@ from makegood.model import Foreach, Try
 if TYPE_CHECKING:
     from makegood.core.program import Program
 
-EXECUTION_NAMES = ("id", "workflow", "version", "started_at", "business_key")
-
 
 @dataclass(frozen=True, slots=True)
 class Formula:

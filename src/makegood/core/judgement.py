@@ -15,7 +15,7 @@ from makegood.core.evolve import evolve
 from makegood.core.formula import Formula
 from makegood.core.lookup import bindings
 from makegood.core.program import Node, Program
-from makegood.core.state import Key, State
+from makegood.core.state import State
 from makegood.errors import MakegoodError
 from makegood.expression import Timestamp
 from makegood.model import LIMITS, Limits
@@ -136,8 +136,3 @@ def _weight(value: Any, enough: int) -> int:
         elif isinstance(each, list):
             open_.extend(each)
     return found
-
-
-def key_of(node: Node, iteration: Iteration) -> Key:
-    """The key of a node in an iteration."""
-    return (node.index, iteration)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from makegood.core.state import Key, State
+from makegood.core.state import MOVING, Key, State
 from makegood.model.fact import fact
 
 
@@ -49,7 +49,7 @@ Command = Dispatch | Send | GoOn | Attend
 
 def outstanding(state: State) -> list[Command]:
     """Everything that is to be done now."""
-    if not _moves(state):
+    if state.status not in MOVING:
         return [*_sends(state)]
     more = [GoOn()] if state.more else []
     attends = [_attend(state, key, undo=undo) for key, undo in state.attending]
@@ -62,7 +62,7 @@ def newly_outstanding(state: State) -> list[Command]:
     if not touched and not state.more:
         return []
     state.touched = []
-    moves = _moves(state)
+    moves = state.status in MOVING
     commands: list[Command] = [GoOn()] if state.more and moves else []
     for key, undo in dict.fromkeys(touched):
         if (key, undo) in state.open:
@@ -88,7 +88,7 @@ def ripen(state: State, now_ms: int) -> None:
 
 def next_moment_ms(state: State) -> int | None:
     """When the execution wants to be looked at again; None when only news can move it."""
-    return state.timers.next_ms() if _moves(state) else None
+    return state.timers.next_ms() if state.status in MOVING else None
 
 
 def _attend(state: State, key: Key, *, undo: bool) -> Attend:
@@ -98,10 +98,6 @@ def _attend(state: State, key: Key, *, undo: bool) -> Attend:
     if state.is_halted(state.node(key), key[1]):
         return Attend(key, "halt")
     return Attend(key, "resolve" if instance.child is None else "run")
-
-
-def _moves(state: State) -> bool:
-    return state.status == "running" or state.status == "compensating"
 
 
 def _sends(state: State) -> list[Send]:

@@ -10,9 +10,10 @@ one of them twice changes nothing.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from makegood.core.events import Failure, Iteration
 from makegood.core.program import Node, Program
@@ -37,9 +38,19 @@ Status = Literal[
     "superseded",
 ]
 
+STATUSES: tuple[str, ...] = get_args(Status)
+MOVING: frozenset[str] = frozenset({"running", "compensating"})
+"""An execution moves by itself; a suspended one waits for a person."""
+LIVE: frozenset[str] = MOVING | {"suspended"}
+"""It has not ended."""
 ENDS: frozenset[str] = frozenset({"completed", "failed", "compensated", "compensation_failed", "superseded"})
 SETTLED: frozenset[str] = frozenset({"succeeded", "failed", "unknown", "skipped"})
 ROOT: Key = (0, ())
+
+
+def instance_name(step: str, iteration: Sequence[int]) -> str:
+    """What people call a step instance: `ship`, `ship[3]`, `ship[3][0]`."""
+    return step + "".join(f"[{number}]" for number in iteration) if iteration else step
 
 
 @dataclass(slots=True)
@@ -246,8 +257,7 @@ class State:
 
     def name(self, key: Key) -> str:
         """The instance's name: `ship`, `ship[3]`, `ship[3][0]`."""
-        name = self.program.nodes[key[0]].name
-        return name + "".join(f"[{number}]" for number in key[1]) if key[1] else name
+        return instance_name(self.program.nodes[key[0]].name, key[1])
 
     def regions_around(self, node: Node, iteration: Iteration) -> list[Key]:
         """The regions at and around a node, innermost first; the last one is the root."""

@@ -10,7 +10,7 @@ from makegood.core.failing import halted_around, handle, region_moved
 from makegood.core.judgement import Judgement, expression_failure
 from makegood.core.lookup import execution_facts, failure_facts
 from makegood.core.order import SideBySide
-from makegood.core.program import Kind, Node, Undo
+from makegood.core.program import Kind, Undo
 from makegood.core.state import ROOT, Instance, Key, State
 from makegood.expression import ExpressionError
 
@@ -197,9 +197,3 @@ def _scope_undone(j: Judgement, region: Key) -> None:
         return
     error = j.state.halted[region]
     handle(j, node, instance, error)
-
-
-def entry_nodes(state: State) -> list[tuple[Node, Instance]]:
-    """Every entry with its node, in undo order."""
-    found = [state.instances[key] for key in reversed(state.entries)]
-    return [(state.program.nodes[instance.node], instance) for instance in found]

@@ -16,7 +16,7 @@ from makegood.core.events import Record
 from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
 from makegood.core.judgement import Settings
 from makegood.core.rerunning import Rerun
-from makegood.core.state import State
+from makegood.core.state import MOVING, State
 from makegood.core.view import describe
 from makegood.engine.assembly import Assembly
 from makegood.engine.committer import closed
@@ -31,7 +31,6 @@ from makegood.storage import open_store
 
 T = TypeVar("T")
 
-MOVING = frozenset({"running", "compensating"})
 """The states that an execution leaves by itself."""
 
 

@@ -20,8 +20,6 @@ from makegood.model.policies import (
     RetryPolicy,
 )
 
-DEFAULT_CALL_TIMEOUT_MS = 30_000
-
 
 @dataclass(frozen=True, slots=True)
 class Mapped:

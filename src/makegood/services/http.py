@@ -7,6 +7,7 @@ one of "Calling a service over HTTP"; `meaning` is pure, so it can be tested wit
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -20,7 +21,6 @@ from makegood.ports import Invocation
 from makegood.services.config import ServiceConfig, sendable, split_url
 from makegood.services.deadline import Deadline
 from makegood.services.http_client import Client, Lost, NotSent, Target, Unreadable
-from makegood.services.http_wire import Response
 from makegood.services.payload import InvalidPayload, decode, encode
 from makegood.services.secrets import MissingSecret, is_reference, resolve
 
@@ -70,7 +70,7 @@ class HttpService:
             except (Lost, Unreadable) as error:
                 return _broken(error)
             else:
-                return meaning(response, deadline.now_ms)
+                return meaning(response.status, response.headers, response.body, deadline.now_ms)
         return Reply("not_sent", code="service_unavailable", message="; ".join(failures)[:_TEXT_MAX])
 
     def retire(self) -> None:
@@ -149,13 +149,19 @@ def _whole_second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
-def meaning(response: Response, now_ms: int) -> Reply:
-    """What a whole answer means."""
-    status = response.status
+def meaning(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
+    """What a whole answer means.
+
+    Args:
+        status: Of HTTP.
+        headers: By their names in lower case.
+        body: As it came.
+        now_ms: When it came; dates in `headers` count from here.
+    """
     if 200 <= status < 300:
-        return _success(response)
-    retry_after_ms = _retry_after(response.headers.get("retry-after"), now_ms)
-    code, message, details = _error(response)
+        return _success(status, headers, body)
+    retry_after_ms = _retry_after(headers.get("retry-after"), now_ms)
+    code, message, details = _error(status, body)
     if 400 <= status < 500 and status not in _NOT_DONE:
         return Reply("rejected", code=code or f"http_{status}", message=message, details=details, status=status)
     if status in _NOT_DONE:
@@ -172,20 +178,19 @@ def meaning(response: Response, now_ms: int) -> Reply:
     return Reply("unknown", code="invalid_reply", message=f"HTTP {status}: {what}", status=status)
 
 
-def _success(response: Response) -> Reply:
-    status = response.status
-    poll_after = response.headers.get("makegood-poll-after")
+def _success(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    poll_after = headers.get("makegood-poll-after")
     if status == 202 and poll_after is not None:
         if _SECONDS.fullmatch(poll_after) is None:
             return _invalid("Makegood-Poll-After is not a number of seconds", status)
         return Reply("ongoing", status=status, poll_after_ms=round(float(poll_after) * 1000))
-    coding = response.headers.get("content-encoding", "identity")
-    if response.body and coding.lower() != "identity":
+    coding = headers.get("content-encoding", "identity")
+    if body and coding.lower() != "identity":
         return _invalid("the body is compressed, and identity was asked for", status)
-    if not response.body.strip():
+    if not body.strip():
         return Reply("ok", status=status)
     try:
-        return Reply("ok", output=decode(response.body), status=status)
+        return Reply("ok", output=decode(body), status=status)
     except InvalidPayload as error:
         return _invalid(str(error), status)
 
@@ -203,20 +208,20 @@ def _broken(error: Lost | Unreadable) -> Reply:
     return Reply("unknown", code=code, message=str(error), status=error.status, answered=False)
 
 
-def _error(response: Response) -> tuple[str, str, Any]:
+def _error(status: int, body: bytes) -> tuple[str, str, Any]:
     """Code, message and details of an answer that says no: `{"error": ...}` or a problem document."""
-    plain = f"HTTP {response.status}"
+    plain = f"HTTP {status}"
     try:
-        body = decode(response.body)
+        said = decode(body)
     except InvalidPayload:
         return "", plain, None
-    if not isinstance(body, dict):
-        return "", plain, body
-    error = body.get("error")
+    if not isinstance(said, dict):
+        return "", plain, said
+    error = said.get("error")
     if isinstance(error, dict):
         return _text(error.get("code")), _text(error.get("message")) or plain, error.get("details")
-    message = _text(body.get("detail")) or _text(body.get("title")) or _text(body.get("message")) or _text(error)
-    return _text(body.get("code")), message or plain, body
+    message = _text(said.get("detail")) or _text(said.get("title")) or _text(said.get("message")) or _text(error)
+    return _text(said.get("code")), message or plain, said
 
 
 def _text(value: Any) -> str:

@@ -240,7 +240,7 @@ def _always(scenario: Scenario, played: Played) -> Iterator[Difference]:
     for call in calls:
         name, _, end = call.key.rpartition(":")
         execution, _, step = name.partition(":")
-        if end not in {"do", "undo"} or not execution or step != call.step:
+        if end != ("undo" if call.undo else "do") or not execution or step != call.step:
             yield Difference("key", f"{call.key!r} of step {call.step} has not the form of rule 15")
         elif call.undo and f"{name}:do" not in forward:
             yield Difference("key", f"{call.key!r} undoes a call that was never made")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 
 from makegood.core.outcome import Reply
 from makegood.ports import Invocation, Slot
+from makegood.simulation.replies import as_reply
 from makegood.simulation.script import Call, Scripted, ScriptedServices
-from makegood.simulation.world import as_reply
 
 
 class ScriptedInvoker:
@@ -45,21 +45,11 @@ class ScriptedInvoker:
 
     async def invoke(self, invocation: Invocation) -> Reply:
         """One request, read, booked and answered as the script says."""
-        method = f"{invocation.service}.{invocation.method}"
         if invocation.service in self.services.down:
-            return Reply("not_sent", code="service_unavailable", message=f"{method} refuses connections")
-        call = Call(
-            at_ms=_now_ms(),
-            method=method,
-            key=invocation.key,
-            step=invocation.step,
-            attempt=invocation.attempt,
-            deadline_ms=invocation.deadline_ms,
-            body=invocation.body,
-        )
-        self.services.calls.append(call)
-        scripted = self.services.reply_to(method, call.key)
-        self._book(call, scripted)
+            message = f"{invocation.service}.{invocation.method} refuses connections"
+            return Reply("not_sent", code="service_unavailable", message=message)
+        call, scripted = self.services.read(invocation, _now_ms())
+        book_in_time(self.services, call, scripted)
         rest_s = (invocation.deadline_ms - _now_ms()) / 1000
         if scripted.kind == "hang" or scripted.delay_ms / 1000 > rest_s:
             await asyncio.sleep(max(0.0, rest_s))
@@ -67,19 +57,20 @@ class ScriptedInvoker:
             return Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
         await asyncio.sleep(scripted.delay_ms / 1000)
         self.services.answered(call, scripted, _now_ms())
-        return as_reply(scripted)
-
-    def _book(self, call: Call, scripted: Scripted) -> None:
-        if scripted.effect:
-            loop = asyncio.get_running_loop()
-            after_ms = scripted.effect_ms or (0 if scripted.kind in {"hang", "reset"} else scripted.delay_ms)
-            if after_ms:
-                loop.call_later(after_ms / 1000, self.services.ledger.book, call.key, call.step)
-            else:
-                self.services.ledger.book(call.key, call.step)
+        return as_reply(scripted, _now_ms())
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+def book_in_time(services: ScriptedServices, call: Call, scripted: Scripted) -> None:
+    """Let happen what a request leads to, now or after the real time that the script says."""
+    if not scripted.effect:
+        return
+    if scripted.booked_after_ms:
+        asyncio.get_running_loop().call_later(scripted.booked_after_ms / 1000, services.book, call)
+    else:
+        services.book(call)
 
 
 def _now_ms() -> int:

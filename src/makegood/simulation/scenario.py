@@ -16,6 +16,7 @@ from makegood.core.view import describe
 from makegood.engine.definitions import Registered, compiled
 from makegood.errors import DefinitionError, InputError, MakegoodError
 from makegood.language import load, load_tree
+from makegood.language.files import name_from, read_bounded, read_definition
 from makegood.language.places import Places
 from makegood.language.problems import GiveUp, Problems, pointed
 from makegood.language.text import read_text
@@ -122,17 +123,10 @@ def read_scenario_file(path: str) -> list[Scenario]:
     """
     problems = Problems(path)
     try:
-        raw = read_text(_bytes_of(path), None, problems, FILE_LIMITS)
+        raw = read_text(read_bounded(path, "the scenarios", FILE_LIMITS.definition_bytes), None, problems, FILE_LIMITS)
     except GiveUp:
         raise input_error(problems) from None
-    except OSError as error:
-        raise InputError(f"{path}: the scenarios cannot be read: {error.strerror}.") from None
     return _read_all(raw, problems, os.path.dirname(path))
-
-
-def _bytes_of(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(FILE_LIMITS.definition_bytes + 1)
 
 
 def read_actions(raw: Any) -> list[Action]:
@@ -221,11 +215,11 @@ def _tree(
     path = os.path.normpath(os.path.join(folder, raw))
     inner = Problems(path)
     try:
-        text = _bytes_of(path)
+        text = read_definition(path)
         files[pointer] = (path, text)
         tree = read_text(text, None, inner, LIMITS)
-    except OSError as error:
-        problems.error("unreadable", f"The definition {path} cannot be read: {error.strerror}.", pointer)
+    except InputError as error:
+        problems.error("unreadable", str(error), pointer)
     except GiveUp:
         problems.error("unreadable", f"The definition cannot be read: {input_error(inner)}", pointer)
     else:
@@ -303,8 +297,7 @@ def _definition(scenario: Scenario, number: int) -> Definition:
     known = services_named(tree) - set(scenario.unregistered) if scenario.unregistered else None
     if pointer in origin.files:
         path, text = origin.files[pointer]
-        name = os.path.splitext(os.path.basename(path))[0]
-        return load(text, source=path, name=name, services=known).definition
+        return load(text, source=path, name=name_from(path), services=known).definition
     try:
         return load_tree(tree, source=f"scenario {scenario.id!r}", services=known).definition
     except DefinitionError as error:

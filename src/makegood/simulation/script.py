@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from makegood.ports import Invocation
+
 ReplyKind = Literal["ok", "reject", "status", "hang", "reset", "ongoing", "bad_json"]
 _KINDS: tuple[ReplyKind, ...] = ("ok", "reject", "status", "hang", "reset", "ongoing", "bad_json")
 
@@ -26,7 +28,7 @@ class Scripted:
         headers: Of a `status`.
         delay_ms: Between reading the request and answering.
         effect: Whether the ledger books the call as applied.
-        effect_ms: Between reading the request and booking.
+        effect_ms: Between reading the request and booking; 0 leaves it out.
         poll_after_s: Of an `ongoing`.
     """
 
@@ -38,6 +40,11 @@ class Scripted:
     effect: bool = False
     effect_ms: int = 0
     poll_after_s: float = 1.0
+
+    @property
+    def booked_after_ms(self) -> int:
+        """Between reading the request and booking: left out, it is done when it is answered, or at once."""
+        return self.effect_ms or (0 if self.kind in {"hang", "reset"} else self.delay_ms)
 
 
 _REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
@@ -73,8 +80,9 @@ class Call:
     """One request that the services have read.
 
     Attributes:
+        invocation: What was asked.
         at_ms: When it was read.
-        method: `service.method`.
+        headers: Of HTTP, where it came that way.
         answered_at_ms: When it was answered or reset; None while it is open, or lost in a crash.
         lost_at_ms: When the engine died while it was open, or None.
         opened: Its place in the order of all readings and answers of a play, from 1.
@@ -82,13 +90,8 @@ class Call:
         reply: What the service does about it, in the words of a script.
     """
 
+    invocation: Invocation
     at_ms: int
-    method: str
-    key: str
-    step: str
-    attempt: int
-    deadline_ms: int
-    body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
     answered_at_ms: int | None = None
     lost_at_ms: int | None = None
@@ -97,14 +100,44 @@ class Call:
     reply: str = ""
 
     @property
-    def lost(self) -> bool:
-        """Whether the engine died while it was open."""
-        return self.lost_at_ms is not None
+    def method(self) -> str:
+        """`service.method`."""
+        return f"{self.invocation.service}.{self.invocation.method}"
+
+    @property
+    def key(self) -> str:
+        """Its idempotency key."""
+        return self.invocation.key
+
+    @property
+    def step(self) -> str:
+        """Name of the step instance."""
+        return self.invocation.step
+
+    @property
+    def attempt(self) -> int:
+        """From 1."""
+        return self.invocation.attempt
+
+    @property
+    def deadline_ms(self) -> int:
+        """Until when an answer counts."""
+        return self.invocation.deadline_ms
+
+    @property
+    def body(self) -> Any:
+        """What was sent."""
+        return self.invocation.body
 
     @property
     def undo(self) -> bool:
         """Whether it undoes."""
-        return self.key.endswith(":undo")
+        return self.invocation.undo
+
+    @property
+    def lost(self) -> bool:
+        """Whether the engine died while it was open."""
+        return self.lost_at_ms is not None
 
 
 class Ledger:
@@ -151,28 +184,34 @@ class ScriptedServices:
         self._lost: dict[str, Scripted] = {}
         self._open: dict[str, Scripted] = {}
 
-    def reply_to(self, method: str, key: str) -> Scripted:
-        """The next reply of the method's script, or what the key was promised before, to the last request read."""
-        reply = self._granted.get(key)
+    def read(
+        self, invocation: Invocation, at_ms: int, headers: Mapping[str, str] | None = None
+    ) -> tuple[Call, Scripted]:
+        """A service reads a request; what it does is the next reply of the script, or what the key was promised."""
+        call = Call(invocation, at_ms, headers or {})
+        self.calls.append(call)
+        reply = self._granted.get(call.key)
         if reply is None:
-            reply = self._lost.pop(key, None) or self._next(method)
-            self._open[key] = reply
-        if self.calls:
-            call = self.calls[-1]
-            call.opened, call.reply = self._turn(), told(reply)
-        return reply
+            reply = self._lost.pop(call.key, None) or self._next(call)
+            self._open[call.key] = reply
+        call.opened, call.reply = self._turn(), told(reply)
+        return call, reply
 
     def _turn(self) -> int:
         self._turns += 1
         return self._turns
 
-    def _next(self, method: str) -> Scripted:
-        script = self.scripts.get(method)
+    def _next(self, call: Call) -> Scripted:
+        script = self.scripts.get(call.method)
         if not script:
             return OK
-        used = self._used.get(method, 0)
-        self._used[method] = used + 1
+        used = self._used.get(call.method, 0)
+        self._used[call.method] = used + 1
         return script[min(used, len(script) - 1)]
+
+    def book(self, call: Call) -> None:
+        """What was asked is done."""
+        self.ledger.book(call.key, call.step)
 
     def answered(self, call: Call, reply: Scripted, now_ms: int) -> None:
         """The reply was given (or the connection reset)."""
@@ -199,14 +238,6 @@ class ScriptedServices:
     def refused(self, key: str) -> bool:
         """Whether the key was definitely refused, and never answered `ok`."""
         return key in self._refused and key not in self._granted
-
-    def lose(self, call: Call, now_ms: int) -> None:
-        """The engine dies before it can have an answer to this request."""
-        reply = self._open.pop(call.key, None)
-        if reply is not None:
-            self._lost[call.key] = reply
-        call.lost_at_ms = now_ms
-        call.closed = self._turn()
 
     def crashed(self, now_ms: int) -> None:
         """The engine died: requests without an answer are lost; their keys get the same reply again."""

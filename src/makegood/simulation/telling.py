@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,3 @@ def differing(got: Any, expected: Any, *, subset: bool, path: str = "") -> Itera
                 yield from differing(one, other, subset=False, path=f"{path}/{number}")
     elif isinstance(got, bool) != isinstance(expected, bool) or got != expected:
         yield f"{path or '/'}: expected {json_text(expected)}, got {json_text(got)}"
-
-
-Finder = Callable[[], Iterator[Difference]]

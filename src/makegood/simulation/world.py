@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +32,9 @@ from makegood.core.outstanding import (
 )
 from makegood.core.program import Program, compile_program
 from makegood.core.state import Key, State
-from makegood.core.undoing import idempotency_key, undo_body
+from makegood.engine.calling import invocation_of
 from makegood.model import Definition
+from makegood.simulation.replies import as_reply
 from makegood.simulation.script import Call, Scripted, ScriptedServices
 
 START_MS = 1_700_000_000_000
@@ -231,94 +232,34 @@ class World:
     def _dispatch(self, key: Key, undo: bool) -> None:
         self._later(lambda: self.tell(inputs.Granted(key, undo)))
 
-    def _method(self, key: Key, undo: bool) -> str:
-        node = self.state.node(key)
-        if undo:
-            assert node.undo is not None
-            return node.undo.call
-        return node.call.call
-
     def _send(self, command: Send) -> None:
-        key, undo = command.key, command.undo
-        method = self._method(key, undo)
-        if method.partition(".")[0] in self.services.down:
-            self._reply(command, Reply("not_sent", code="service_unavailable", message=f"{method} refuses connections"))
+        asked = invocation_of(self.state, command)
+        if asked.service in self.services.down:
+            message = f"{asked.service}.{asked.method} refuses connections"
+            self._reply(command, Reply("not_sent", code="service_unavailable", message=message))
             return
-        instance = self.state.instances[key]
-        deadline_ms = instance.track(undo).open_until
-        assert deadline_ms is not None
-        call = Call(
-            at_ms=self.now_ms,
-            method=method,
-            key=idempotency_key(self.state, key, undo=undo),
-            step=self.state.name(key),
-            attempt=command.attempt,
-            deadline_ms=deadline_ms,
-            body=undo_body(self.state, instance) if undo else instance.input,
-        )
-        self.services.calls.append(call)
-        self._serve(command, call, self.services.reply_to(method, call.key))
+        self._serve(command, *self.services.read(asked, self.now_ms))
 
     def _serve(self, command: Send, call: Call, scripted: Scripted) -> None:
         """The service's side: the effect happens whatever becomes of the engine."""
         if scripted.effect:
-            book = lambda: self.services.ledger.book(call.key, call.step)  # noqa: E731 - a happening
-            if scripted.effect_ms or scripted.kind in {"hang", "reset"}:
-                self.at(self.now_ms + scripted.effect_ms, book)
-            else:
-                self.at(self.now_ms + scripted.delay_ms, book)
+            self.at(self.now_ms + scripted.booked_after_ms, lambda: self.services.book(call))
         answers_at = self.now_ms + scripted.delay_ms
         if scripted.kind == "hang" or answers_at > call.deadline_ms:
             timeout = Reply("unknown", code="call_timeout", message="no answer in time", answered=False)
             self._later(lambda: self._hung_up(command, call, scripted, timeout), call.deadline_ms - self.now_ms)
             return
-        reply = as_reply(scripted)
-        self._later(lambda: self._answer(command, call, scripted, reply), scripted.delay_ms)
+        self._later(lambda: self._answer(command, call, scripted), scripted.delay_ms)
 
     def _hung_up(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:
         self.services.hung_up(call, self.now_ms)
         if not self._reply(command, reply):
             self.services.unheard(call, scripted, self.now_ms)
 
-    def _answer(self, command: Send, call: Call, scripted: Scripted, reply: Reply) -> None:
+    def _answer(self, command: Send, call: Call, scripted: Scripted) -> None:
         self.services.answered(call, scripted, self.now_ms)
-        if not self._reply(command, reply):
+        if not self._reply(command, as_reply(scripted, self.now_ms)):
             self.services.unheard(call, scripted, self.now_ms)
 
     def _reply(self, command: Send, reply: Reply) -> bool:
         return self.tell(inputs.Replied(command.key, command.undo, command.attempt, reply))
-
-
-def as_reply(scripted: Scripted) -> Reply:
-    """What an adapter makes of a scripted answer (the table of replies)."""
-    match scripted.kind:
-        case "ok":
-            return Reply.ok(scripted.value)
-        case "reject":
-            return Reply("rejected", code=str(scripted.value), message="rejected by script", status=409)
-        case "reset":
-            return Reply("unknown", code="connection_reset", message="the connection was reset", answered=False)
-        case "ongoing":
-            return Reply("ongoing", poll_after_ms=int(scripted.poll_after_s * 1000), status=202)
-        case "bad_json":
-            return Reply("unknown", code="invalid_reply", message="the reply is not JSON")
-        case _:
-            return _status_reply(int(scripted.value), scripted.body, scripted.headers)
-
-
-def _status_reply(status: int, body: Any, headers: Mapping[str, str]) -> Reply:
-    said = body.get("error", {}) if isinstance(body, dict) else {}
-    after = headers.get("Retry-After")
-    retry_after_ms = None if after is None else int(float(after) * 1000)
-    said = said if isinstance(said, dict) else {}
-    code, message, details = said.get("code"), said.get("message", ""), said.get("details")
-    if 200 <= status < 300:
-        return Reply("ok", body, status=status)
-    if status in {408, 425, 429}:
-        code = code or f"http_{status}"
-        return Reply("not_sent", code=code, message=message, status=status, retry_after_ms=retry_after_ms)
-    if 400 <= status < 500:
-        return Reply("rejected", code=code or f"http_{status}", message=message, details=details, status=status)
-    if status >= 500:
-        return Reply("unknown", code="service_error", message=message, status=status, retry_after_ms=retry_after_ms)
-    return Reply("unknown", code="invalid_reply", message=f"status {status}", status=status)

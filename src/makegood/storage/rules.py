@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 
+from makegood.core.state import ENDS, LIVE
 from makegood.errors import Conflict, Fenced, StorageError
 from makegood.ports import Append, Standing, Start
 from makegood.storage.codec import encode_record
 
-LIVE = ("running", "suspended", "compensating")
-ENDS = ("completed", "failed", "compensated", "compensation_failed", "superseded")
 PHASES = (None, "forward", "halting")
 
 Verdict = Exception | None

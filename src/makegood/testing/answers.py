@@ -7,6 +7,7 @@ from typing import Any
 
 from makegood.errors import InputError
 from makegood.language import parse_duration_ms
+from makegood.services.payload import InvalidPayload, plain
 from makegood.simulation.script import Scripted, told
 
 Duration = str | float
@@ -26,12 +27,13 @@ class Answer(Exception):
 
 def ok(value: Any = None, *, delay: Duration = 0) -> Answer:
     """It is done. `value` is the output, `{}` if left out."""
-    return Answer(Scripted(kind="ok", value={} if value is None else value, effect=True, delay_ms=duration_ms(delay)))
+    output = {} if value is None else _json(value)
+    return Answer(Scripted(kind="ok", value=output, effect=True, delay_ms=duration_ms(delay)))
 
 
 def rejected(code: str = "rejected", message: str = "", details: Any = None, *, delay: Duration = 0) -> Answer:
     """A definite no: nothing was done and nothing remains."""
-    error = {"code": code, "message": message, "details": details}
+    error = {"code": str(code), "message": str(message), "details": _json(details)}
     return Answer(Scripted(kind="status", value=409, body={"error": error}, delay_ms=duration_ms(delay)))
 
 
@@ -48,7 +50,7 @@ def status(
     Args:
         number: 404 is a definite no, 429 is retried, 503 leaves open whether it was done; 2xx is `ok`.
         body: JSON, `{}` if left out.
-        headers: `Retry-After` counts.
+        headers: `Retry-After` counts, and `Makegood-Poll-After` of a 202.
         with_effect: Whether it was done all the same; left out, only with 2xx.
         delay: Until the answer.
     """
@@ -57,8 +59,8 @@ def status(
     effect = 200 <= number < 300 if with_effect is None else with_effect
     return Answer(
         Scripted(
-            kind="status", value=number, body={} if body is None else body, headers=dict(headers or {}),
-            effect=effect, delay_ms=duration_ms(delay),
+            kind="status", value=number, body={} if body is None else _json(body), effect=effect,
+            headers={str(name): str(each) for name, each in (headers or {}).items()}, delay_ms=duration_ms(delay),
         )
     )  # fmt: skip
 
@@ -88,6 +90,13 @@ def ongoing(poll_after: Duration = 1, *, delay: Duration = 0) -> Answer:
 def bad_json(*, with_effect: bool = True, delay: Duration = 0) -> Answer:
     """It answers 200 with something that cannot be read."""
     return Answer(Scripted(kind="bad_json", value=True, effect=with_effect, delay_ms=duration_ms(delay)))
+
+
+def _json(value: Any) -> Any:
+    try:
+        return plain(value)
+    except InvalidPayload as error:
+        raise InputError(f"a service answers what is no JSON: {error}") from None
 
 
 def duration_ms(given: Duration) -> int:

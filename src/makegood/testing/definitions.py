@@ -10,6 +10,7 @@ from typing import Any
 from makegood.engine.definitions import Registered, compiled
 from makegood.errors import InputError
 from makegood.language import load, load_tree
+from makegood.language.files import is_text, name_from, read_definition
 from makegood.model import Definition
 
 Source = Definition | Mapping[str, Any] | str | os.PathLike[str]
@@ -43,14 +44,9 @@ def _definition(source: Source) -> Definition:
         return source
     if isinstance(source, Mapping):
         return load_tree(source).definition
-    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith("{")):
+    if isinstance(source, str) and is_text(source):
         return load(source).definition
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"a definition is a Definition, a mapping, YAML or JSON text or a path, not {source!r}")
     path = os.fspath(source)
-    try:
-        with open(path, "rb") as file:
-            text = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: the workflow definition cannot be read: {error.strerror}.") from None
-    return load(text, source=path, name=os.path.splitext(os.path.basename(path))[0]).definition
+    return load(read_definition(path), source=path, name=name_from(path)).definition

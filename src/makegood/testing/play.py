@@ -9,7 +9,7 @@ from typing import Any, Literal
 from makegood.core import inputs
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
-from makegood.core.state import ENDS
+from makegood.core.state import STATUSES
 from makegood.core.view import describe
 from makegood.engine.definitions import Registered
 from makegood.engine.starts import plain_json
@@ -23,8 +23,6 @@ from makegood.simulation.world import START_MS
 from makegood.testing.answers import Duration, duration_ms
 from makegood.testing.definitions import Source, registered_of
 from makegood.testing.services import PlayedServices, Services
-
-STATUSES = ("running", "suspended", "compensating", *sorted(ENDS))
 
 
 def play(  # noqa: PLR0913 - each of them by its name

@@ -10,11 +10,9 @@ from typing import Any, cast
 from makegood.core.program import Program
 from makegood.errors import ConfigurationError, InputError, Rejected, nearest
 from makegood.language.problems import Problems
-from makegood.ports import Invocation
 from makegood.services.local import Ongoing
 from makegood.services.methods import Call as LocalCall
 from makegood.services.methods import Method, methods_of
-from makegood.services.payload import InvalidPayload, PayloadTooLarge, plain
 from makegood.simulation import form
 from makegood.simulation.references import Names, names_of
 from makegood.simulation.scenario import input_error
@@ -49,15 +47,14 @@ class PlayedServices(ScriptedServices):
         super().__init__(served.scripts, down)
         self.raised: list[Exception] = []
         self._functions = served.functions
-        self._workflow = programs[0].definition.name
 
-    def _next(self, method: str) -> Scripted:
-        function = self._functions.get(method)
-        return super()._next(method) if function is None else self._computed(function, self.calls[-1])
+    def _next(self, call: Call) -> Scripted:
+        function = self._functions.get(call.method)
+        return super()._next(call) if function is None else self._computed(function, call)
 
     def _computed(self, function: Method, call: Call) -> Scripted:
         try:
-            given = function.arguments(self._invocation(call))
+            given = function.arguments(call.invocation)
             answer = function.function(*(_in_virtual_time(each, call.at_ms) for each in given))
             if inspect.iscoroutine(answer):
                 answer = _finished(answer, call.method)
@@ -66,14 +63,6 @@ class PlayedServices(ScriptedServices):
         except Exception as error:  # noqa: BLE001 - a service may raise anything
             answer = error
         return self._as_reply(answer)
-
-    def _invocation(self, call: Call) -> Invocation:
-        service, _, method = call.method.partition(".")
-        return Invocation(
-            execution_id=call.key.partition(":")[0], workflow=self._workflow, step=call.step, service=service,
-            method=method, body=call.body, key=call.key, attempt=call.attempt, deadline_ms=call.deadline_ms,
-            undo=call.undo,
-        )  # fmt: skip
 
     def _as_reply(self, answer: Any) -> Scripted:
         """The same meaning that a local service's return or exception has in an engine."""
@@ -92,13 +81,7 @@ class PlayedServices(ScriptedServices):
             case None:
                 return Scripted(kind="ok", value=None, effect=True)
             case _:
-                return self._output(answer)
-
-    def _output(self, answer: Any) -> Scripted:
-        try:
-            return ok(plain(answer)).scripted
-        except (InvalidPayload, PayloadTooLarge) as error:
-            raise InputError(f"a service answered what is no JSON: {error}") from None
+                return ok(answer).scripted
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from makegood.cli.benching.work import ANSWER, IN_FLIGHT, INPUT, Taken, alone, five_steps, many
 from makegood.engine.client import Engine
 from makegood.language import load_tree
-from makegood.services import ServiceConfig
+from makegood.services import Registry, ServiceConfig
 
 
 class Work:
@@ -21,41 +23,43 @@ class Work:
 
 async def in_process(database: str, workflows: int) -> Taken:
     """Steps of a local service on a database."""
-    async with Engine(database) as engine:
-        engine._registry.register("work", Work(), ServiceConfig(name="work", max_concurrent=IN_FLIGHT))  # noqa: SLF001
-        definition = load_tree(five_steps("work")).definition
-
-        async def one() -> None:
-            await (await engine.start(definition, INPUT)).result()
-
+    async with _at_work(database, _local()) as one:
         await many(one, min(200, workflows))
         return await many(one, workflows)
 
 
 async def alone_s(database: str, workflows: int) -> list[float]:
     """Seconds that one workflow takes while nothing else happens."""
-    async with Engine(database) as engine:
-        engine.register("work", Work())
-        definition = load_tree(five_steps("work")).definition
-
-        async def one() -> None:
-            await (await engine.start(definition, INPUT)).result()
-
+    async with _at_work(database, _local()) as one:
         await alone(one, 20)
         return await alone(one, workflows)
 
 
 async def over_http(database: str, url: str, workflows: int) -> Taken:
     """Steps of a service that is called over HTTP."""
-    async with Engine(database) as engine:
-        engine._registry.register("work", ServiceConfig(name="work", urls=(url,), max_concurrent=64))  # noqa: SLF001
+    registry = Registry()
+    registry.register("work", ServiceConfig(name="work", urls=(url,), max_concurrent=64))
+    async with _at_work(database, registry) as one:
+        await many(one, min(100, workflows))
+        return await many(one, workflows)
+
+
+def _local() -> Registry:
+    registry = Registry()
+    registry.register("work", Work(), ServiceConfig(name="work", max_concurrent=IN_FLIGHT))
+    return registry
+
+
+@asynccontextmanager
+async def _at_work(database: str, registry: Registry) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """An engine, as what runs one workflow to its end whenever it is called."""
+    async with Engine(database, registry=registry) as engine:
         definition = load_tree(five_steps("work")).definition
 
         async def one() -> None:
             await (await engine.start(definition, INPUT)).result()
 
-        await many(one, min(100, workflows))
-        return await many(one, workflows)
+        yield one
 
 
 def new_database(folder: Path, name: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from makegood.storage.sqlite import files, reader
 from makegood.storage.sqlite.failures import translated, translating
 from makegood.storage.sqlite.inbox import InboxReader
 from makegood.storage.sqlite.lane import Lane
-from makegood.storage.sqlite.lock import EngineLock, Holder, lock_holder
+from makegood.storage.sqlite.lock import EngineLock
 from makegood.storage.sqlite.sql import QUERIES
 from makegood.storage.sqlite.writer import Texts, Writer
 
@@ -110,11 +110,6 @@ class SqliteStore:
                 raise
 
     @staticmethod
-    def lock_holder(path: str) -> Holder | None:
-        """Who holds the database at `path`, or None when no engine is alive."""
-        return lock_holder(path)
-
-    @staticmethod
     def upgrade(path: str) -> list[str]:
         """Bring the schema up to date, under the engine's lock; returns the names of what was applied.
 
@@ -154,12 +149,6 @@ class SqliteStore:
     async def load(self, execution_id: str, *, start: int = 0, limit: int | None = None) -> list[Record]:
         """See `Journal.load`."""
         return await self._read(partial(reader.load, self._reading, execution_id, start, limit))
-
-    async def pages(self, execution_id: str, *, start: int = 0) -> AsyncIterator[list[Record]]:
-        """As `load`, page by page, for journals that are better not held in memory at once."""
-        while page := await self.load(execution_id, start=start, limit=reader.PAGE):
-            yield page
-            start += len(page)
 
     async def find(self, execution_id: str) -> Stored | None:
         """See `Journal.find`."""
