@@ -108,8 +108,13 @@ def _started(
     return j
 
 
-def decide(state: State, news: inputs.Input, moment: Moment, settings: Settings) -> Record | None:
+def decide(
+    state: State, news: inputs.Input, moment: Moment, settings: Settings, *, follows: bool = True
+) -> Record | None:
     """Judge one input.
+
+    Args:
+        follows: Whether the agenda is followed too; otherwise what is on it waits for a `Continue`.
 
     Returns:
         The record to append, or None when the input changes nothing.
@@ -119,7 +124,7 @@ def decide(state: State, news: inputs.Input, moment: Moment, settings: Settings)
     """
     j = Judgement(state, moment, settings)
     _judge(j, news)
-    return _close(j)
+    return _close(j, follows=follows)
 
 
 def _judge(j: Judgement, news: inputs.Input) -> None:
@@ -164,16 +169,14 @@ def _judge(j: Judgement, news: inputs.Input) -> None:
             assert_never(news)
 
 
-def _close(j: Judgement) -> Record | None:
+def _close(j: Judgement, *, follows: bool = True) -> Record | None:
     """Follow the agenda as far as one record may go, and close the record, if there is anything in it.
 
     What a suspension leaves on the agenda waits for the resume.
     """
     state = j.state
-    while state.agenda and state.status in MOVING and not j.full:
-        key = next(iter(state.agenda))
-        del state.agenda[key]
-        _visit(j, key)
+    while follows and state.agenda and state.status in MOVING and not j.full:
+        _visit(j, state.agenda.popitem(last=False)[0])
     more = bool(state.agenda) and not state.ended
     if not j.events:
         state.more = more

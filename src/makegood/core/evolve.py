@@ -113,7 +113,7 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
             region = (node.index, event.iteration)
             state.halted[region] = event.error
             state.agenda[region] = None
-            state.touched.extend(state.attending)
+            _touch_children(state, region)
             _try_phase(state, node, event.iteration, "halting")
         case ev.ScopeUndoing():
             _scope_undoing(state, _of(state, event), at_ms)
@@ -264,6 +264,13 @@ def _step_scheduled(state: State, event: ev.StepScheduled, at_ms: int) -> None:
 def _attend(state: State, key: Key, *, undo: bool) -> None:
     state.attending[(key, undo)] = None
     state.touched.append((key, undo))
+
+
+def _touch_children(state: State, region: Key) -> None:
+    """The called workflows inside a region that stops are to be halted."""
+    if state.attending:
+        inside = ((key, False) for key in state.live_in(region))
+        state.touched.extend(each for each in inside if each in state.attending)
 
 
 def _step_started(state: State, event: ev.StepStarted, at_ms: int) -> None:

@@ -4,7 +4,8 @@
 events: two folds of one journal are equal (`same_as`).
 
 `agenda` lists instances after or inside which something may have to start. It is a hint: judging
-one of them twice changes nothing.
+one of them twice changes nothing. It is ordered by links: a plain dict that is emptied from its front
+walks over all that have left it, each time.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ class State:
     leaves: dict[Key, int] = field(default_factory=dict)
     undoing: dict[Key, int] = field(default_factory=dict)
     halted: dict[Key, Failure] = field(default_factory=dict)
-    agenda: dict[Key, None] = field(default_factory=dict)
+    agenda: OrderedDict[Key, None] = field(default_factory=OrderedDict)
     ready: dict[tuple[Key, bool], None] = field(default_factory=dict)
     open: dict[tuple[Key, bool], None] = field(default_factory=dict)
     attending: dict[tuple[Key, bool], None] = field(default_factory=dict)

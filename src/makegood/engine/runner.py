@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from makegood.core import inputs
-from makegood.core.continuing import extend
+from makegood.core.continuing import extend, is_full
 from makegood.core.decide import decide
 from makegood.core.events import Record
 from makegood.core.judgement import Moment, Settings
@@ -181,22 +181,23 @@ class Runner:
         commands: Sequence[Command] | None = None,
         beside: Pending | None = None,
     ) -> None:
-        """Find places for what wants to be sent, append, and arrange what follows."""
+        """Find places for what is to be sent, append, and arrange what follows. A first record, which may be refused,
+        is one whatever its size."""
         state = execution.state
         sends: list[Send | Attend] = []
-        goes_on = False
         pending = list(newly_outstanding(state) if commands is None else commands)
         # It grows while it is walked: what is granted a place is to be sent.
         for command in pending:
             if isinstance(command, Send | Attend):
                 sends.append(command)
-            elif isinstance(command, GoOn):
-                goes_on = True
-            else:
+            elif isinstance(command, Dispatch):
+                if start is None and is_full(record, self._settings):
+                    self._append(execution, record, None, sends, None)
+                    record, sends = None, []
                 record = self._dispatch(execution, command, record, moment)
                 pending.extend(newly_outstanding(state))
         self._append(execution, record, start, sends, told, beside)
-        if goes_on and state.more:
+        if state.more and any(isinstance(each, GoOn) for each in pending):
             asyncio.get_running_loop().call_soon(self._tell_live, execution, inputs.Continue())
         self._set_alarm(execution)
 
