@@ -26,6 +26,44 @@ def stuck(cli: Cli, one_undo: str, hotels: tuple[str, str], service: RecordingSe
 # --- looking ---
 
 
+@pytest.fixture
+def long_one(cli: Cli, tmp_path: Path) -> str:
+    """An execution of more steps than are shown at once."""
+    path = tmp_path / "long.yaml"
+    path.write_text("{name: long, steps: [{id: f, foreach: '${input}', steps: [{id: v, set: '${item}'}]}], output: {}}")
+    assert cli("run", str(path), "--input", json.dumps(list(range(1_100))), "--id", "long").code == 0
+    return "long"
+
+
+def test_show_says_where_the_next_page_of_steps_begins(cli: Cli, long_one: str) -> None:
+    first = cli("show", long_one)
+    second = cli("show", long_one, "--cursor", "1000")
+    as_json = cli("show", long_one, "--json").json
+    page = cli("show", long_one, "--json", "--cursor", as_json["steps_cursor"]).json
+
+    assert "v[998]" in first.out
+    assert "v[999]" not in first.out
+    assert "--cursor 1000" in first.err
+    assert [line.split()[0] for line in second.out.splitlines()[2:]] == [f"v[{number}]" for number in range(999, 1_100)]
+    assert second.err == ""
+    assert len(as_json["steps"]) == 1_000
+    assert (len(page["steps"]), page["cursor"]) == (101, None)
+
+
+def test_show_refuses_what_is_no_cursor(cli: Cli, long_one: str) -> None:
+    refused = cli("show", long_one, "--cursor", "next")
+
+    assert refused.code == 2
+    assert "no cursor" in refused.err
+
+
+def test_history_of_a_long_execution_has_every_event_in_order(cli: Cli, long_one: str) -> None:
+    events = [json.loads(line) for line in cli("history", long_one, "--json").out.splitlines()]
+
+    assert [each["position"] for each in events] == sorted(each["position"] for each in events)
+    assert [each["iteration"] for each in events if each.get("step") == "v"] == [[number] for number in range(1_100)]
+
+
 def test_list_filters_and_pages(cli: Cli, trip: str, hotels: tuple[str, str], service: RecordingService) -> None:
     for name in ("a", "b", "c"):
         cli("run", trip, *hotels, "--id", name)

@@ -11,9 +11,16 @@ import pytest
 from playing import Play, attempt, call, each, failure, inner, ok, par, play, quiet, reject, saga, status
 
 import makegood.core
+from makegood.core import events as ev
 from makegood.core import inputs
+from makegood.core.continuing import extend
+from makegood.core.decide import begin, decide
+from makegood.core.events import Record
 from makegood.core.evolve import fold
-from makegood.core.judgement import Settings
+from makegood.core.judgement import Moment, Settings
+from makegood.core.outstanding import Attend, newly_outstanding
+from makegood.core.program import compile_program
+from makegood.language import load_tree
 from makegood.model import Limits
 
 CORE = str(Path(makegood.core.__file__).parent)
@@ -187,3 +194,33 @@ def test_folding_twice_the_journal_costs_twice_as_much(of: Callable[[int], Play]
     costs = [lines_of(lambda world=world: fold(world.program, world.journal)) for world in (few, many)]
 
     assert costs[1] / costs[0] <= RATIO_MAX
+
+
+def test_a_scope_that_stops_asks_for_the_children_inside_it_alone() -> None:
+    child = {"id": "k", "workflow": "other"}
+    body = attempt("t", child, quiet("b"), catch=[quiet("h")])
+    tree = saga(of_foreach(par("p", body), max_concurrency=3))
+    program = compile_program(load_tree(tree).definition, 1)
+    state, _ = begin(program, "x", items(3), Moment(0), UNBOUND)
+    children = list(state.attending)
+    state.touched.clear()
+    step = program.index["t"]
+
+    for key, _undo in children[:1]:
+        decide(state, inputs.ChildResolved(key, None), Moment(1), UNBOUND)
+    assert len(children) == 3
+    assert state.instances[(step, (0,))].phase != "forward"
+    assert not [each for each in newly_outstanding(state) if isinstance(each, Attend) and each.key[1] != (0,)]
+
+
+def test_a_record_that_is_full_stays_full_when_more_news_join_it() -> None:
+    program = compile_program(load_tree(saga(of_foreach("a", max_concurrency=250))).definition, 1)
+    state, first = begin(program, "x", items(250), Moment(0), UNBOUND)
+    record: Record | None = first
+    for key, undo in list(state.ready):
+        record = extend(record, state, inputs.Granted(key, undo, None), Moment(0), UNBOUND)
+
+    assert record is not None
+    assert record.more
+    assert len(state.ready) == 0
+    assert sum(isinstance(event, ev.IterationStarted) for event in record.events) <= UNBOUND.limits.starts_per_record

@@ -5,22 +5,26 @@ Rule: nothing here writes, and nothing is held open over a pause.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from makegood.core.effects import effects
 from makegood.core.events import Record
-from makegood.core.evolve import fold
 from makegood.core.program import Program
 from makegood.core.state import State
-from makegood.core.view import describe, time_text
+from makegood.core.view import STEPS_SHOWN, describe, steps_page, time_text
 from makegood.engine.census import Census, census
 from makegood.engine.definitions import Definitions
+from makegood.engine.loading import load_state
+from makegood.engine.looking import steps_before
 from makegood.errors import ConfigurationError, InputError, NotFound
 from makegood.ports import Journal, Query, Stored, StoredDefinition
 from makegood.storage import open_store, sqlite_path
 from makegood.storage.codec import encode_event
+
+RECORDS_AT_ONCE = 200
+"""Records of a journal that are read at once."""
 
 
 class Reading:
@@ -52,18 +56,25 @@ class Reading:
 
     async def state(self, execution_id: str) -> State:
         """The state of an execution, as far as it is durable. Raises as `row`."""
-        program = await self.program(execution_id)
-        return fold(program, await self._store.load(execution_id))
+        return await load_state(self._store, execution_id, await self.program(execution_id))
+
+    async def steps(self, execution_id: str, cursor: str | None, limit: int = STEPS_SHOWN) -> dict[str, Any]:
+        """A page of the steps of an execution: `{steps, cursor}`. Raises as `row`, and InputError."""
+        start = steps_before(cursor, limit)
+        return steps_page(await self.state(execution_id), start, limit)
 
     async def describe(self, execution_id: str) -> dict[str, Any]:
         """The whole execution, as the API gives it. Raises as `row`."""
         state = await self.state(execution_id)
         return {**describe(state), "effects": effects(state)}
 
-    async def records(self, execution_id: str, start: int = 0) -> Sequence[Record]:
-        """The journal of an execution, from a position on. Raises as `row`."""
+    async def records(self, execution_id: str, start: int = 0) -> AsyncIterator[tuple[int, Record]]:
+        """The journal of an execution from a position on, as it is read, each record with its own. Raises as `row`."""
         await self.row(execution_id)
-        return await self._store.load(execution_id, start=start)
+        while page := await self._store.load(execution_id, start=start, limit=RECORDS_AT_ONCE):
+            for record in page:
+                yield start, record
+                start += 1
 
     async def executions(self, query: Query) -> list[Stored]:
         """Executions, newest first."""
@@ -141,19 +152,18 @@ def row_view(stored: Stored) -> dict[str, Any]:
     }
 
 
-def event_views(records: Sequence[Record], start: int = 0) -> Iterator[dict[str, Any]]:
-    """Every event of a journal: `{position, at, event, version, ...}` and the event's own fields."""
-    for position, record in enumerate(records, start):
-        for event in record.events:
-            fields = encode_event(event)
-            kind, version = fields.pop("e"), fields.pop("v")
-            yield {
-                "position": position,
-                "at": time_text(record.at_ms),
-                "event": kind,
-                "event_version": version,
-                **fields,
-            }
+def event_views(position: int, record: Record) -> Iterator[dict[str, Any]]:
+    """Every event of a record: `{position, at, event, event_version, ...}` and the event's own fields."""
+    for event in record.events:
+        fields = encode_event(event)
+        kind, version = fields.pop("e"), fields.pop("v")
+        yield {
+            "position": position,
+            "at": time_text(record.at_ms),
+            "event": kind,
+            "event_version": version,
+            **fields,
+        }
 
 
 def cursor_of(stored: Stored) -> str:

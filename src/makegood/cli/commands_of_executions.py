@@ -47,14 +47,17 @@ def list_(  # noqa: PLR0917 - one argument for each option
 
 def show(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", metavar="CURSOR", help="Only steps: those where the last page ended.")
+    ] = None,
     config: options.Config = None,
     database: options.Database = None,
     json: options.Json = False,
 ) -> None:
-    """Show one execution: its state, steps, attempts, compensations."""
+    """Show one execution: its state, its first 1,000 steps, attempts, compensations."""
     from makegood.cli.looking import Place, show
 
-    show(Place(config=config, database=database), id, json=json)
+    show(Place(config=config, database=database), id, cursor, json=json)
 
 
 def history(

@@ -16,7 +16,7 @@ from makegood.cli.loop import StopSignals, run_async
 from makegood.cli.output import print_json
 from makegood.cli.progress import Follower, progress_for_stderr
 from makegood.cli.running import summary_of
-from makegood.cli.showing import detail_lines, history_line, table
+from makegood.cli.showing import detail_lines, history_line, step_lines, table
 from makegood.core.events import Record
 from makegood.core.program import Program
 from makegood.core.state import ENDS, MOVING, STATUSES
@@ -69,33 +69,37 @@ def list_executions(place: Place, query: Query, cursor: str | None, *, json: boo
         complain(f"there are more; the next page: --cursor {more}")
 
 
-def show(place: Place, execution_id: str, *, json: bool) -> None:
-    """Print one execution."""
+def show(place: Place, execution_id: str, cursor: str | None = None, *, json: bool) -> None:
+    """Print one execution, or a page of its steps."""
 
     async def view() -> dict[str, Any]:
         async with reading(place.path) as store:
-            return await store.describe(execution_id)
+            return await (store.describe(execution_id) if cursor is None else store.steps(execution_id, cursor))
 
     found = run_async(view())
     if json:
         print_json(found)
         return
-    for line in detail_lines(found):
+    for line in detail_lines(found) if cursor is None else step_lines(found["steps"]):
         print(line)
+    more = found["steps_cursor" if cursor is None else "cursor"]
+    if more is not None:
+        complain(f"there are more steps; the next page: --cursor {more}")
 
 
 def history(place: Place, execution_id: str, *, json: bool) -> None:
     """Print the journal of one execution, an event a line."""
 
-    async def records() -> list[Record]:
+    async def told() -> None:
         async with reading(place.path) as store:
-            return list(await store.records(execution_id))
+            async for position, record in store.records(execution_id):
+                for each in event_views(position, record):
+                    if json:
+                        print_json(each, indent=None)
+                    else:
+                        print(history_line(each))
 
-    for each in event_views(run_async(records())):
-        if json:
-            print_json(each, indent=None)
-        else:
-            print(history_line(each))
+    run_async(told())
 
 
 def watch(place: Place, execution_id: str, *, json: bool) -> int:
@@ -138,8 +142,8 @@ async def _records(store: Reading, execution_id: str, *, once: bool) -> AsyncIte
     position = 0
     while True:
         at_rest = once or await _is_at_rest(store, execution_id)
-        for record in await store.records(execution_id, position):
-            position += 1
+        async for at, record in store.records(execution_id, position):
+            position = at + 1
             yield record
         if at_rest:
             return

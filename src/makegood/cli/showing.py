@@ -9,7 +9,6 @@ from typing import Any
 
 from makegood.cli.words import short, span_text, who_and_why
 from makegood.core.state import instance_name
-from makegood.core.view import STEPS_SHOWN
 
 CELL_MAX = 60
 VALUE_MAX = 120
@@ -50,9 +49,7 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
     for title, error in [("error", view["error"]), *(("also", each) for each in view["suppressed"])]:
         if error is not None:
             yield f"{title:10} {_error(error)}"
-    yield from _section("steps", [_step_row(each) for each in view["steps"]])
-    if len(view["steps"]) == STEPS_SHOWN:
-        yield f"  (the first {STEPS_SHOWN:,}; `makegood history` has all)"
+    yield from step_lines(view["steps"])
     entries = view["compensations"]
     if view["status"] == "completed":
         # What is armed stays so: there is nothing to undo any more.
@@ -76,6 +73,11 @@ def _why_lines(view: Mapping[str, Any]) -> Iterator[str]:
         yield f"rerun of   {view['rerun_of']} (from {view['rerun_from']}){told}"
     if view.get("superseded_by"):
         yield f"goes on    as {view['superseded_by']}"
+
+
+def step_lines(steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Steps under their heading; nothing when there are none."""
+    yield from _section("steps", [_step_row(each) for each in steps])
 
 
 _LEFT = {

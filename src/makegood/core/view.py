@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from makegood.core.events import Failure
@@ -18,8 +20,10 @@ _EFFECT = frozenset({"succeeded", "unknown"})
 def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, Any]:
     """The whole execution: `{id, workflow, version, status, phase, input, output, error, ...}`.
 
-    `steps` are in order of beginning, `compensations` in undo order. See `lineage` for what a rerun adds.
+    `steps` are in order of beginning, `compensations` in undo order. `steps_cursor` is where the next page
+    of steps begins, or None. See `lineage` for what a rerun adds.
     """
+    page = steps_page(state, 0, steps_max)
     return {
         "id": state.execution_id,
         "workflow": state.workflow,
@@ -31,7 +35,8 @@ def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, 
         "output": state.output,
         "error": failure_view(state.error),
         "suppressed": [failure_view(each) for each in state.suppressed],
-        "steps": step_views(state, 0, steps_max),
+        "steps": page["steps"],
+        "steps_cursor": page["cursor"],
         "compensations": compensation_views(state),
         "uncompensated_steps": uncompensated_steps(state),
         "business_key": state.business_key,
@@ -79,10 +84,17 @@ def failure_view(failure: Failure | None) -> dict[str, Any] | None:
     }
 
 
+def steps_page(state: State, start: int, count: int | None = STEPS_SHOWN) -> dict[str, Any]:
+    """A page of steps, in order of beginning: `{steps, cursor}`; the cursor leads to the next, None after the last."""
+    steps = step_views(state, start, count)
+    end = start + len(steps)
+    return {"steps": steps, "cursor": str(end) if steps and end < len(state.instances) else None}
+
+
 def step_views(state: State, start: int, count: int | None) -> list[dict[str, Any]]:
     """Some of the steps, in order of beginning."""
     stop = None if count is None else start + count
-    instances = list(state.instances.values())[start:stop]
+    instances = islice(state.instances.values(), start, stop)
     return [_step_view(state.program.nodes[each.node], each) for each in instances]
 
 
@@ -160,5 +172,10 @@ def time_text(at_ms: int | None) -> str | None:
     """RFC 3339 in UTC with milliseconds."""
     if at_ms is None:
         return None
-    moment = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second_text(at_ms // 1000)}.{at_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(at_s: int) -> str:
+    # Kept, since the steps of a long list share their seconds, and this is most of what a row costs.
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").removesuffix("+00:00")

@@ -14,7 +14,7 @@ from makegood.core.program import Program
 from makegood.core.state import State
 from makegood.core.whereabouts import Doing, whereabouts
 from makegood.engine.definitions import Definitions
-from makegood.engine.intake import LOAD_PAGE
+from makegood.engine.loading import PAGE as LOAD_PAGE
 from makegood.ports import Journal, Query, Stored
 
 LIVE = ("suspended", "compensating", "running")

@@ -7,7 +7,6 @@ needs more than a few lines is a class of its own, and has its place in `assembl
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Literal, Self, TypeVar
 
@@ -16,12 +15,14 @@ from makegood.core.events import Record
 from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
 from makegood.core.judgement import Settings
 from makegood.core.rerunning import Rerun
-from makegood.core.state import MOVING, State
-from makegood.core.view import describe
+from makegood.core.state import State
+from makegood.core.view import STEPS_SHOWN, describe, steps_page
 from makegood.engine.assembly import Assembly
+from makegood.engine.clock import WallClock
 from makegood.engine.committer import closed
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Store
+from makegood.engine.looking import steps_before
 from makegood.engine.starts import StartRequest, checked_key, checked_search, plain_json
 from makegood.errors import NotFound, StorageError
 from makegood.model import Definition
@@ -30,16 +31,6 @@ from makegood.services import Registry
 from makegood.storage import open_store
 
 T = TypeVar("T")
-
-"""The states that an execution leaves by itself."""
-
-
-class WallClock:
-    """The operating system's clock."""
-
-    def now_ms(self) -> int:
-        """Milliseconds since the epoch, UTC."""
-        return time.time_ns() // 1_000_000
 
 
 class Engine:
@@ -105,6 +96,7 @@ class Engine:
         self._intake = parts.intake
         self._starter = parts.starter
         self._listeners = parts.listeners
+        self._onlooker = parts.onlooker
         return self
 
     def _open_store(self) -> Store:
@@ -205,6 +197,19 @@ class Engine:
         """
         return await self._look(execution_id, describe)
 
+    async def steps(self, execution_id: str, *, cursor: str | None = None, limit: int = STEPS_SHOWN) -> dict[str, Any]:
+        """A page of its steps, in order of beginning: `{steps, cursor}`.
+
+        Args:
+            cursor: That of the page before, or `steps_cursor` of a description; None begins with the first.
+            limit: Steps on a page, at least 1.
+
+        Raises:
+            NotFound, InputError: There is no such execution; the cursor is none, or the limit below 1.
+        """
+        start = steps_before(cursor, limit)
+        return await self._look(execution_id, lambda state: steps_page(state, start, limit))
+
     async def effects(self, execution_id: str) -> list[dict[str, Any]]:
         """The effect ledger: what it did to the world, and what of it is undone, remains, or is unknown.
 
@@ -220,20 +225,21 @@ class Engine:
     async def _look(self, execution_id: str, look: Callable[[State], T]) -> T:
         if self._parts is None:
             raise closed()
-        return await self._parts.onlooker.look(execution_id, look)
+        return await self._onlooker.look(execution_id, look)
 
     async def list(self, query: Query | None = None) -> Sequence[Stored]:
         """Executions, newest first."""
         return await self._store_open.query(query or Query())
 
-    async def history(self, execution_id: str) -> Sequence[Record]:
-        """The journal of an execution.
+    async def history(self, execution_id: str, *, start: int = 0, limit: int | None = None) -> Sequence[Record]:
+        """The journal of an execution, or so many of its records from a position on; none behind its end.
 
         Raises:
             NotFound: There is no such execution.
         """
-        records = await self._store_open.load(execution_id)
-        if not records:
+        store = self._store_open
+        records = await store.load(execution_id, start=start, limit=limit)
+        if not records and (start == 0 or await store.find(execution_id) is None):
             raise NotFound(f"there is no execution {execution_id!r}")
         return records
 
@@ -257,12 +263,7 @@ class Engine:
         """How it stands once it has ended or waits for a person."""
         self._check_usable()
         with self._listeners.waiting(execution_id) as end:
-            live = self._runner.live.get(execution_id)
-            if live is None or live.state.status not in MOVING:
-                rest = await self._look(execution_id, lambda state: None if state.status in MOVING else Rest(state))
-                if rest is not None:
-                    return rest
-            return await end
+            return await self._onlooker.rest(execution_id) or await end
 
     async def watch(self, execution_id: str) -> AsyncIterator[Record]:
         """Every record from now on, as it becomes durable, until the execution is at rest.

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 from makegood.core import inputs
-from makegood.core.evolve import fold
-from makegood.core.state import ENDS, State
+from makegood.core.state import ENDS
 from makegood.engine.committer import closed
 from makegood.engine.definitions import Definitions, Registered, check_payload
 from makegood.engine.live import Live, standing_of
+from makegood.engine.loading import load_state
 from makegood.engine.log import log, names
 from makegood.engine.requests import request_of
 from makegood.engine.runner import Runner
@@ -26,7 +26,6 @@ CLAIM_MAX = 500
 """Executions claimed at once."""
 INBOX_S = 0.25
 """How often the inbox is looked at."""
-LOAD_PAGE = 1_000
 OTHERS_DUE_MS = 250
 """How often an engine with `only` looks whether what is due is its own."""
 AFTER_TROUBLE_S = 1.0
@@ -194,8 +193,8 @@ class Intake:
             registered = await self._definitions.get(stored.start.workflow, stored.start.version)
             self.check_served(stored.execution_id, registered)
             self._suspects.check_turn(stored)
-            state, position = await self._load(stored.execution_id, registered)
-            live = Live(stored.execution_id, registered.program, state, position, standing_of(state), held=1)
+            state = await load_state(self._store, stored.execution_id, registered.program)
+            live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
             self._runner.resume(live, self._suspects.quarantine(stored))
         except Refused as error:
@@ -210,16 +209,6 @@ class Intake:
             if loading is not None:
                 loading.set_result(None)
         return live
-
-    async def _load(self, execution_id: str, registered: Registered) -> tuple[State, int]:
-        state = State(registered.program)
-        position = 0
-        while True:
-            records = await self._store.load(execution_id, start=position, limit=LOAD_PAGE)
-            fold(registered.program, records, state)
-            position += len(records)
-            if len(records) < LOAD_PAGE:
-                return state, position
 
     def check_served(self, execution_id: str, registered: Registered) -> None:
         """Raises Refused when an execution of that definition needs services that are not here."""

@@ -9,14 +9,20 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from makegood.core.evolve import fold
-from makegood.core.state import State
+from makegood.core.state import MOVING, State
+from makegood.core.view import STEPS_SHOWN
 from makegood.engine.definitions import Definitions
+from makegood.engine.handle import Rest
 from makegood.engine.intake import Store
+from makegood.engine.loading import load_state
 from makegood.engine.runner import Runner
-from makegood.errors import NotFound
+from makegood.errors import InputError, NotFound
+from makegood.ports import Stored
 
 T = TypeVar("T")
+
+KEPT_S = 30.0
+"""How long what was loaded of one long execution is kept, for whoever turns its pages."""
 
 
 class Onlooker:
@@ -30,6 +36,8 @@ class Onlooker:
         self._runner = runner
         self._definitions = definitions
         self._opened = opened
+        self._kept: State | None = None
+        self._forgetting: asyncio.TimerHandle | None = None
 
     async def look(self, execution_id: str, look: Callable[[State], T]) -> T:
         """What `look` makes of its state, at a moment at which all of that is durable.
@@ -43,8 +51,7 @@ class Onlooker:
             stored = await store.find(execution_id)
             if stored is None:
                 raise NotFound(f"there is no execution {execution_id!r}")
-            registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-            return look(fold(registered.program, await store.load(execution_id)))
+            return look(await self._loaded(store, stored))
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def told(error: Exception | None) -> None:
@@ -58,3 +65,59 @@ class Onlooker:
 
         self._runner.when_durable(live, told)
         return await done
+
+    async def rest(self, execution_id: str) -> Rest | None:
+        """How it stands, if it has ended or waits for a person; None while it moves. Raises as `look`.
+
+        Its row says whether it does, as long as it is not in memory: a long journal takes a while to load.
+        """
+        live = self._runner.live.get(execution_id)
+        stored = await self._opened().find(execution_id) if live is None else None
+        status = stored.standing.status if stored is not None else None if live is None else live.state.status
+        if status in MOVING:
+            return None
+        return await self.look(execution_id, lambda state: None if state.status in MOVING else Rest(state))
+
+    async def _loaded(self, store: Store, stored: Stored) -> State:
+        """The state of an execution that is not in memory."""
+        kept, self._kept = self._kept, None
+        if kept is not None and not _is_of(kept, stored):
+            kept = None
+        registered = await self._definitions.get(stored.start.workflow, stored.start.version)
+        state = await load_state(store, stored.execution_id, registered.program, kept)
+        if len(state.instances) > STEPS_SHOWN:
+            self._keep(state)
+        return state
+
+    def _keep(self, state: State) -> None:
+        self._kept = state
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = asyncio.get_running_loop().call_later(KEPT_S, self._forget)
+
+    def _forget(self) -> None:
+        self._kept = None
+
+
+def _is_of(state: State, stored: Stored) -> bool:
+    """Whether a state is that of an execution, and not of one that had its id before."""
+    return (
+        state.execution_id == stored.execution_id
+        and state.started_at_ms == stored.start.started_at_ms
+        and state.records <= stored.positions
+    )
+
+
+def steps_before(cursor: str | None, limit: int) -> int:
+    """How many steps come before the page that a cursor leads to.
+
+    Raises:
+        InputError: The cursor is none of ours, or the limit is below 1.
+    """
+    if limit < 1:
+        raise InputError(f"a page of steps has at least 1, not {limit}")
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 9:
+        raise InputError(f"{cursor!r} is no cursor of steps. Take the one that the last page gave.")
+    return int(cursor)

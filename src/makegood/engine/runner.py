@@ -181,8 +181,7 @@ class Runner:
         commands: Sequence[Command] | None = None,
         beside: Pending | None = None,
     ) -> None:
-        """Find places for what is to be sent, append, and arrange what follows. A first record, which may be refused,
-        is one whatever its size."""
+        """Find places for what is to be sent, append, and arrange what follows. A first record is never divided."""
         state = execution.state
         sends: list[Send | Attend] = []
         pending = list(newly_outstanding(state) if commands is None else commands)

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from makegood.cli.benching import ceilings, ours
+from makegood.cli.benching import ceilings, loops, ours
 from makegood.cli.benching.work import STEPS, median
 from makegood.cli.loop import run_async
 
@@ -24,9 +24,14 @@ COMMITS = STEPS + 1
 
 @dataclass(slots=True)
 class Figures:
-    """Every measured value by name, one for each repetition."""
+    """Every measured value by name, one for each repetition.
+
+    Attributes:
+        loop_steps: What N is in the names.
+    """
 
     values: dict[str, list[float]] = field(default_factory=dict)
+    loop_steps: int = 0
 
     def add(self, name: str, value: float) -> None:
         """One more."""
@@ -41,19 +46,42 @@ class Figures:
         """Median of the ratios of each repetition."""
         return median([ours_ / bare for ours_, bare in zip(self.values[name], self.values[ceiling], strict=True)])
 
+    def growth(self, name: str) -> float:
+        """What 2N takes, measured in what N takes; of each the least, which the machine's moods disturb least."""
+        return min(self.values[f"{name} of 2N{UNITS[name]}"]) / min(self.values[f"{name} of N{UNITS[name]}"])
 
-def measure(repetitions: int, workflows: int, say: Callable[[str], None]) -> Figures:
-    """All measurements, the repetitions interleaved, so that a machine's moods meet all alike."""
-    figures = Figures()
-    with tempfile.TemporaryDirectory(prefix="makegood-bench-") as name, http_service() as url:
+
+SECTIONS = ("steps", "alone", "http", "loops", "start-up")
+"""What can be measured by itself."""
+
+
+def measure(
+    repetitions: int, workflows: int, loop_steps: int, sections: Collection[str], say: Callable[[str], None]
+) -> Figures:
+    """The measurements of these sections, the repetitions interleaved, so that a machine's moods meet all alike."""
+    figures = Figures(loop_steps=loop_steps)
+    with tempfile.TemporaryDirectory(prefix="makegood-bench-") as name:
         folder = Path(name)
         for number in range(repetitions):
-            say(f"repetition {number + 1} of {repetitions}")
-            _in_process(figures, folder, workflows)
-            _alone(figures, folder)
-            _http(figures, folder, url, workflows // 2)
-            _start_up(figures)
+            for section in (each for each in SECTIONS if each in sections):
+                say(f"repetition {number + 1} of {repetitions}: {section}")
+                _take(figures, section, folder, workflows)
     return figures
+
+
+def _take(figures: Figures, section: str, folder: Path, workflows: int) -> None:
+    match section:
+        case "steps":
+            _in_process(figures, folder, workflows)
+        case "alone":
+            _alone(figures, folder)
+        case "http":
+            with http_service() as url:
+                _http(figures, folder, url, workflows // 2)
+        case "loops":
+            _loops(figures, folder)
+        case _:
+            _start_up(figures)
 
 
 def _in_process(figures: Figures, folder: Path, workflows: int) -> None:
@@ -88,6 +116,27 @@ def _http(figures: Figures, folder: Path, url: str, workflows: int) -> None:
     figures.add("engine's share, database apart, CPU us/step", apart.cpu_us_per_step - bare.cpu_us_per_step)
 
 
+def _loops(figures: Figures, folder: Path) -> None:
+    for kind in loops.KINDS:
+        for label, steps in (("N", figures.loop_steps), ("2N", 2 * figures.loop_steps)):
+            database = ours.new_database(folder, "loop")
+            figures.add(f"{kind} of {label}, s", run_async(loops.whole_s(kind, database, steps)))
+            if f"state of a {kind} of {label}, bytes/step" not in figures.values:
+                # The same every time.
+                taken = run_async(loops.bytes_per_step(database, steps))
+                figures.add(f"state of a {kind} of {label}, bytes/step", taken)
+            database = ours.new_database(folder, "half")
+            figures.add(f"second half of a {kind} of {label}, s", run_async(loops.second_half_s(kind, database, steps)))
+
+
+UNITS: dict[str, str] = {
+    name: unit
+    for kind in loops.KINDS
+    for name, unit in ((kind, ", s"), (f"second half of a {kind}", ", s"), (f"state of a {kind}", ", bytes/step"))
+}
+"""How the names of what is measured at N and at 2N end."""
+
+
 def _start_up(figures: Figures) -> None:
     figures.add("python alone, ms", _process_ms("pass"))
     figures.add("import makegood, ms", _process_ms("import makegood") - figures.values["python alone, ms"][-1])
@@ -120,7 +169,17 @@ def http_service() -> Iterator[str]:
             process.stdin.close()
 
 
-GOALS: tuple[tuple[str, str, Callable[[Figures], float], Callable[[float], bool]], ...] = (
+Goal = tuple[str, str, Callable[[Figures], float], Callable[[float], bool]]
+
+
+def _twice(name: str, most: float) -> Goal:
+    """What twice the steps may take at most, in what the steps take."""
+    return (
+        f"{name}: 2N against N", f"<= {most}", lambda f: f.growth(name), lambda v: v <= most,
+    )  # fmt: skip
+
+
+GOALS: tuple[Goal, ...] = (
     (
         "in-process steps on SQLite, steps/s", ">= 8000",
         lambda f: f.spread("engine on SQLite, steps/s")[1], lambda v: v >= 8000,
@@ -138,6 +197,7 @@ GOALS: tuple[tuple[str, str, Callable[[Figures], float], Callable[[float], bool]
         lambda f: f.ratio("one workflow alone, p50 ms", f"{COMMITS} commits one after another, p50 ms"),
         lambda v: v <= 2,
     ),
+    *(_twice(name, 1.1 if name.startswith("state") else 2.2) for name in UNITS),
     ("import makegood, ms", "<= 150", lambda f: f.spread("import makegood, ms")[1], lambda v: v <= 150),
     ("makegood --help, ms", "<= 250", lambda f: f.spread("makegood --help, ms")[1], lambda v: v <= 250),
 )  # fmt: skip
@@ -147,14 +207,25 @@ GOALS: tuple[tuple[str, str, Callable[[Figures], float], Callable[[float], bool]
 def as_lines(figures: Figures) -> Iterator[str]:
     """The figures for people."""
     yield f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    if any("of 2N" in name for name in figures.values):
+        yield f"N is {figures.loop_steps:,} steps of one execution; state: tracemalloc, what stays in memory of it"
     yield f"{'':44} {'least':>10} {'median':>10} {'most':>10}"
     for name in figures.values:
         least, middle, most = figures.spread(name)
         yield f"{name:44} {least:10,.1f} {middle:10,.1f} {most:10,.1f}"
     yield ""
+    for name, goal, found, holds in _judged(figures):
+        yield f"{name:44} {found:10,.2f}  goal {goal}: {'holds' if holds else 'missed'}"
+
+
+def _judged(figures: Figures) -> Iterator[tuple[str, str, float, bool]]:
+    """The goals whose figures were taken: what, how much, what was found, whether it holds."""
     for name, goal, value, holds in GOALS:
-        found = value(figures)
-        yield f"{name:44} {found:10,.2f}  goal {goal}: {'holds' if holds(found) else 'missed'}"
+        try:
+            found = value(figures)
+        except KeyError:
+            continue
+        yield name, goal, found, holds(found)
 
 
 def as_json(figures: Figures) -> dict[str, Any]:
@@ -163,9 +234,10 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "machine": platform.platform(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
+        "loop_steps": figures.loop_steps,
         "figures": figures.values,
         "goals": [
-            {"name": name, "goal": goal, "value": value(figures), "holds": holds(value(figures))}
-            for name, goal, value, holds in GOALS
+            {"name": name, "goal": goal, "value": found, "holds": holds}
+            for name, goal, found, holds in _judged(figures)
         ],
     }
