@@ -15,7 +15,7 @@ def test_bench_measures_what_is_asked_for_and_judges_that_alone(cli: Cli) -> Non
     assert {each["name"] for each in ran.json["goals"]} == {
         f"{what}: 2N against N"
         for kind in ("foreach", "repeat")
-        for what in (kind, f"second half of a {kind}", f"state of a {kind}")
+        for what in (f"{kind}, CPU s", f"second half of a {kind}, CPU s", f"state of a {kind}, bytes/step")
     }
 
 

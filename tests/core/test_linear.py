@@ -20,6 +20,7 @@ from makegood.core.evolve import fold
 from makegood.core.judgement import Moment, Settings
 from makegood.core.outstanding import Attend, newly_outstanding
 from makegood.core.program import compile_program
+from makegood.core.timers import STALE_MAX, Timers
 from makegood.language import load_tree
 from makegood.model import Limits
 
@@ -224,3 +225,14 @@ def test_a_record_that_is_full_stays_full_when_more_news_join_it() -> None:
     assert record.more
     assert len(state.ready) == 0
     assert sum(isinstance(event, ev.IterationStarted) for event in record.events) <= UNBOUND.limits.starts_per_record
+
+
+def test_moments_that_nobody_wants_any_more_take_no_room() -> None:
+    timers = Timers()
+    for number in range(1_000):
+        timers.set(("wait", (1, (number,))), 10_000 - number)
+        if number >= 3:
+            timers.clear(("wait", (1, (number,))))
+
+    assert len(timers._heap) <= 2 * 3 + STALE_MAX
+    assert timers.due(10_000) == [("wait", (1, (number,))) for number in (2, 1, 0)]

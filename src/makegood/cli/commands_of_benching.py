@@ -17,7 +17,7 @@ def bench(
     workflows: Annotated[int, typer.Option(min=50, help="Workflows of five steps in each measurement.")] = 3000,
     loop_steps: Annotated[
         int, typer.Option(min=100, max=50_000, help="N: steps of one execution, which is measured at N and at 2N.")
-    ] = 10_000,
+    ] = 5_000,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", metavar="SECTION", help="steps, alone, http, loops or start-up; may be repeated."),

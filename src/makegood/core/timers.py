@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 _Key = tuple[int, tuple[int, ...]]
@@ -10,10 +10,15 @@ Wish = tuple[Literal["timeout"]] | tuple[Literal["wait"], _Key] | tuple[Literal[
 """What a moment is for: the execution's timeout; a wait or signal; an attempt, forward or undo."""
 
 
+STALE_MAX = 100
+"""Entries of moments that nobody wants any more, on top of as many as there are wanted ones."""
+
+
 class Timers:
     """At most one moment for each key; due ones come out in order of time, then of setting.
 
-    A moment that was cleared or moved stays in the heap until it comes up, and is then passed over.
+    A moment that was cleared or moved stays in the heap until it comes up, and is then passed over, or
+    until there are more of them than of others.
     """
 
     __slots__ = ("_at", "_heap", "_set")
@@ -28,6 +33,10 @@ class Timers:
         self._set += 1
         self._at[key] = (at_ms, self._set)
         heappush(self._heap, (at_ms, self._set, key))
+        if len(self._heap) > 2 * len(self._at) + STALE_MAX:
+            # A loop that waits a week for each signal would leave one in each round.
+            self._heap = [(each_ms, number, each) for each, (each_ms, number) in self._at.items()]
+            heapify(self._heap)
 
     def clear(self, key: Wish) -> None:
         """Forget the key, if it is there."""

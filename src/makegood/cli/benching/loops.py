@@ -11,6 +11,7 @@ import tracemalloc
 from typing import Any, Literal
 
 from makegood.app.reading import reading
+from makegood.cli.benching.work import Taken, cpu_now_s
 from makegood.engine.client import Engine
 from makegood.language import load_tree
 
@@ -56,29 +57,33 @@ def tree_of(kind: Kind, steps: int) -> dict[str, Any]:
     return {"name": kind, "timeout": "6h", "steps": [loop], "output": {"done": True}}
 
 
-async def whole_s(kind: Kind, database: str, steps: int) -> float:
-    """Seconds from the start to the end, every step durable."""
-    begun = time.perf_counter()
+async def whole(kind: Kind, database: str, steps: int) -> Taken:
+    """From the start to the end, every step durable."""
+    begun = time.perf_counter(), cpu_now_s()
     async with Engine(database) as engine:
         engine.register("work", Work(steps))
         await _start(engine, kind, steps)
         await engine.result(ID)
-    return time.perf_counter() - begun
+    return _taken(begun)
 
 
-async def second_half_s(kind: Kind, database: str, steps: int) -> float:
-    """Seconds from opening a database with half an execution to its end, loading it included."""
+async def second_half(kind: Kind, database: str, steps: int) -> Taken:
+    """From opening a database with half an execution to its end, loading it included."""
     async with Engine(database, drain_seconds=0.0) as engine:
         work = Work(steps, steps // 2)
         engine.register("work", work)
         await _start(engine, kind, steps)
         await work.hangs.wait()
-    begun = time.perf_counter()
+    begun = time.perf_counter(), cpu_now_s()
     async with Engine(database) as engine:
         engine.register("work", Work(steps - steps // 2))
         await engine.resume()
         await engine.result(ID)
-    return time.perf_counter() - begun
+    return _taken(begun)
+
+
+def _taken(begun: tuple[float, float]) -> Taken:
+    return Taken(time.perf_counter() - begun[0], cpu_now_s() - begun[1], 1)
 
 
 async def _start(engine: Engine, kind: Kind, steps: int) -> None:
