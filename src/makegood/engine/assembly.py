@@ -18,6 +18,8 @@ from makegood.engine.intake import Intake, Store
 from makegood.engine.listening import Listeners
 from makegood.engine.live import Live
 from makegood.engine.looking import Onlooker
+from makegood.engine.observing import Observer
+from makegood.engine.repeats import Repeats
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
 from makegood.errors import MakegoodError
@@ -66,20 +68,17 @@ class Assembly:
             on_attend=lambda live, command: self.children.attend(live, command),  # noqa: PLW0108
             on_room=lambda: self.intake.room_made(),  # noqa: PLW0108
         )
+        self.repeats = Repeats(self.store, clock)
         self.intake = Intake(
-            store, runner, self.definitions, registry, clock, only=only, room=self._room, on_fenced=self.committer.fail
-        )
+            store, runner, self.definitions, registry, clock,
+            repeats=self.repeats, only=only, room=self._room, on_fenced=self.committer.fail,
+        )  # fmt: skip
         self.starter = Starter(
-            runner,
-            self.definitions,
-            registry,
-            settings,
-            only=only,
-            room=self._room,
-            opened=self.store,
-            check_usable=self.check_usable,
-        )
+            runner, self.definitions, registry, settings,
+            repeats=self.repeats, only=only, room=self._room, opened=self.store, check_usable=self.check_usable,
+        )  # fmt: skip
         self.onlooker = Onlooker(runner, self.definitions, self.store)
+        self.observer = Observer(self.onlooker, self.listeners, self.store)
         self.children = Children(
             store, runner, self.intake, self.onlooker, self.definitions, registry, settings, room=self._room
         )

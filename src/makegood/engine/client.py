@@ -7,7 +7,6 @@ needs more than a few lines is a class of its own, and has its place in `assembl
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Literal, Self, TypeVar
 
@@ -18,13 +17,17 @@ from makegood.core.judgement import Settings
 from makegood.core.state import State
 from makegood.core.view import describe
 from makegood.engine.assembly import Assembly
+from makegood.engine.clock import WallClock
 from makegood.engine.committer import closed
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Store
+from makegood.engine.observing import Observer
+from makegood.engine.repeats import Repeats
+from makegood.engine.scripts import ForScripts
 from makegood.engine.starts import StartRequest, checked_key, checked_search, plain_json
 from makegood.errors import NotFound, StorageError
 from makegood.model import Definition
-from makegood.ports import Clock, Query, Stored, StoredDefinition
+from makegood.ports import Clock, KeyedRequest, Query, Stored, StoredDefinition
 from makegood.services import Registry
 from makegood.storage import open_store
 
@@ -34,15 +37,7 @@ MOVING = frozenset({"running", "compensating"})
 """The states that an execution leaves by itself."""
 
 
-class WallClock:
-    """The operating system's clock."""
-
-    def now_ms(self) -> int:
-        """Milliseconds since the epoch, UTC."""
-        return time.time_ns() // 1_000_000
-
-
-class Engine:
+class Engine(ForScripts):
     """Runs workflows durably: on a SQLite file, or in memory.
 
     Args:
@@ -81,7 +76,6 @@ class Engine:
         self._registry = registry or Registry(self._clock.now_ms)
         self._parts: Assembly | None = None
         self._opened = False
-        self._door: Any = None
 
     # --- opening and closing ---
 
@@ -135,11 +129,14 @@ class Engine:
                 become a child by it. Nothing was stored.
             Conflict: Its explicit version exists with other content.
         """
+        return (await self.put_new(definition))[0]
+
+    async def put_new(self, definition: Definition) -> tuple[StoredDefinition, bool]:
+        """As `put`, and whether that made a new version."""
         self._check_usable()
-        program = (await self._starter.register(definition)).program
-        return StoredDefinition(
-            name=definition.name, version=program.version, tree=definition.tree, created_at_ms=self._clock.now_ms()
-        )
+        registered, new = await self._starter.register(definition)
+        version, now_ms = registered.program.version, self._clock.now_ms()
+        return StoredDefinition(name=definition.name, version=version, tree=definition.tree, created_at_ms=now_ms), new
 
     # --- starting ---
 
@@ -163,6 +160,7 @@ class Engine:
         version: int | None = None,
         business_key: str | None = None,
         search: dict[str, Any] | None = None,
+        once: KeyedRequest | None = None,
     ) -> Execution:
         """Start an execution; when this returns, it is durable.
 
@@ -173,6 +171,7 @@ class Engine:
             version: With a name: which version; the newest if left out.
             business_key: Wins over the definition's expression.
             search: Attributes on top of the definition's.
+            once: With an id: under which key it is asked (see `repeats`).
 
         Raises:
             InputError: The input does not fit, or the id is malformed.
@@ -192,7 +191,7 @@ class Engine:
             checked_search(search, limits),
         )
         self._intake.start()
-        execution_id, found = await self._starter.start(workflow, request)
+        execution_id, found = await self._starter.start(workflow, request, once)
         return Execution(self, execution_id, resumed=found)
 
     # --- asking ---
@@ -322,48 +321,51 @@ class Engine:
         await self._request(execution_id, Compensate(by, note))
 
     async def _request(self, execution_id: str, news: Input) -> None:
+        await self.request(execution_id, news)
+
+    async def request(
+        self, execution_id: str, news: Input, *, once: KeyedRequest | None = None
+    ) -> Literal["accepted", "pending"]:
+        """Put a request before an execution, under a key or none. `accepted`: what followed is durable.
+
+        Raises:
+            NotFound, Refused, InputError: It was refused; nothing was changed.
+            Conflict: The key stands for another request.
+        """
         self._check_usable()
         self._intake.start()
-        await self._intake.request(execution_id, news)
+        await self._intake.request(execution_id, news, once=once)
+        return "accepted"
 
-    def _check_usable(self) -> None:
+    # --- for servers ---
+
+    @property
+    def observer(self) -> Observer:
+        """Pages of steps and records, what comes, what there is."""
+        return self._open_parts.observer
+
+    @property
+    def repeats(self) -> Repeats:
+        """What was done under which Idempotency-Key."""
+        return self._open_parts.repeats
+
+    @property
+    def queued(self) -> int:
+        """How many records wait to be written."""
+        return self._open_parts.committer.queued
+
+    @property
+    def _open_parts(self) -> Assembly:
         if self._parts is None:
             raise closed()
         self._parts.check_usable()
+        return self._parts
+
+    def _check_usable(self) -> None:
+        self._open_parts  # noqa: B018 - it raises
 
     @property
     def _store_open(self) -> Store:
         if self._parts is None:
             raise closed()
         return self._parts.store()
-
-    # --- the sync door, for scripts ---
-
-    def __enter__(self) -> Self:
-        from makegood.engine.door import Door  # noqa: PLC0415 - for scripts alone
-
-        self._door = Door.behind(self.open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        door, self._door = self._door, None
-        door.close_after(self.aclose())
-
-    @property
-    def _entered(self) -> Any:
-        if self._door is None:
-            raise closed()
-        return self._door
-
-    def start_sync(self, workflow: Definition | str, input: Any = None, **options: Any) -> str:  # noqa: A002
-        """Start an execution from a script; its id. Takes what `start` takes."""
-        execution: Execution = self._entered.run(self.start(workflow, input, **options))
-        return execution.id
-
-    def run_sync(self, workflow: Definition | str, input: Any = None, **options: Any) -> Any:  # noqa: A002
-        """Start an execution from a script and wait for its output. Takes what `start` takes."""
-        return self._entered.run(self._run(workflow, input, **options))
-
-    async def _run(self, workflow: Definition | str, input: Any = None, **options: Any) -> Any:  # noqa: A002
-        execution = await self.start(workflow, input, **options)
-        return await execution.result()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from makegood.core.program import Program
 from makegood.core.state import Key, State
-from makegood.ports import Standing
+from makegood.ports import KeyedRequest, Standing
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +24,7 @@ class Live:
         held: How many look at it now: it stays in memory until they have.
         on_durable: What waits for everything queued so far.
         inbox_ids: Requests from other processes that the next record settles.
+        requests: Keyed requests that the next record is the effect of.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Live:
     asked: dict[tuple[Key, bool], None] = field(default_factory=dict)
     on_durable: list[Callable[[Exception | None], None]] = field(default_factory=list)
     inbox_ids: list[int] = field(default_factory=list)
+    requests: list[KeyedRequest] = field(default_factory=list)
 
 
 def signature_of(state: State) -> tuple[object, ...]:

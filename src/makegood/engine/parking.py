@@ -83,7 +83,14 @@ class Parking:
                 self._on_park(wake_ms)
             told(error)
 
-        append = Append(execution_id=execution.id, position=0, record=record, start=start, standing=standing)
+        append = Append(
+            execution_id=execution.id,
+            position=0,
+            record=record,
+            start=start,
+            standing=standing,
+            requests=tuple(execution.requests),
+        )
         self._committer.append(append, settled)
 
     def _leave(self, execution_id: str, position: int, standing: Standing, wake_ms: int | None) -> None:

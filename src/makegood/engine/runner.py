@@ -238,8 +238,10 @@ class Runner:
             start=start,
             standing=execution.standing if changed else None,
             inbox_ids=tuple(execution.inbox_ids),
+            requests=tuple(execution.requests),
         )
         execution.inbox_ids.clear()
+        execution.requests.clear()
         execution.position += 1
         execution.queued += 1
         ended = execution.state.ended

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ import msgspec
 
 from makegood.core.events import Record
 from makegood.errors import Fenced, StorageUnavailable
-from makegood.ports import Append, InboxRow, Query, Standing, Start, Stored, StoredDefinition
+from makegood.ports import Append, InboxRow, KeyedRequest, Query, Standing, Start, Stored, StoredDefinition
 from makegood.storage import rules
 from makegood.storage.codec import decode_record
 
@@ -53,6 +54,7 @@ class _Kept:
     inbox_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     incarnation: int = 0
     graceful: set[int] = field(default_factory=set)
+    requests: dict[str, KeyedRequest] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -93,6 +95,8 @@ class MemoryStore:
         if append.standing is not None:
             self._stand(row, append.standing)
         self._settle(append.inbox_ids, "")
+        for each in append.requests:
+            self._kept.requests.setdefault(each.key, each)
         return None
 
     def _begin(self, append: Append, row: _Row | None) -> tuple[Exception | None, _Row | None]:
@@ -153,6 +157,12 @@ class MemoryStore:
         found.sort(reverse=True)
         return [self._kept.rows[each].stored(each) for _, each in found[: query.limit]]
 
+    async def counts(self, workflow: str, *, most: int) -> dict[str, int]:
+        """See `Journal.counts`."""
+        self._check_open(reading=True)
+        found = Counter(row.standing.status for row in self._kept.rows.values() if row.start.workflow == workflow)
+        return {status: min(count, most) for status, count in found.items()}
+
     async def put_definition(
         self, name: str, tree: Any, version: int | None, now_ms: int
     ) -> tuple[StoredDefinition, bool]:
@@ -189,6 +199,24 @@ class MemoryStore:
         """See `Journal.aclose`."""
         self._closed = True
         self._kept.graceful.add(self._me)
+
+    # --- Requests ------------------------------------------------------------------------------
+
+    async def request(self, key: str) -> KeyedRequest | None:
+        """See `Requests.request`."""
+        self._check_open(reading=True)
+        return self._kept.requests.get(key)
+
+    async def keep(self, request: KeyedRequest) -> None:
+        """See `Requests.keep`."""
+        self._check_open()
+        copy = replace(request, answer=msgspec.json.decode(msgspec.json.encode(request.answer)))
+        self._kept.requests.setdefault(request.key, copy)
+
+    async def forget(self, before_ms: int) -> None:
+        """See `Requests.forget`."""
+        self._check_open()
+        self._kept.requests = {key: each for key, each in self._kept.requests.items() if each.at_ms >= before_ms}
 
     # --- Leases --------------------------------------------------------------------------------
 
@@ -273,5 +301,9 @@ def _matches(query: Query, execution_id: str, row: _Row) -> bool:
         and query.status in (None, row.standing.status)
         and query.business_key in (None, start.business_key)
         and (query.started_after_ms is None or start.started_at_ms > query.started_after_ms)
+        and all(
+            name in start.search and rules.attribute_text(start.search[name]) == text
+            for name, text in query.search.items()
+        )
         and (query.before is None or (start.started_at_ms, execution_id) < query.before)
     )
