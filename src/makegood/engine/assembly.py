@@ -6,6 +6,7 @@ execution; each part does its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 
@@ -52,6 +53,7 @@ class Assembly:
         self._live_max = live_max
         self._drain_s = drain_s
         self._broken: Exception | None = None
+        self._breaks = asyncio.Event()
         self.listeners = Listeners()
         self.definitions = Definitions(store, clock.now_ms)
         self.committer = Committer(store, self._on_broken)
@@ -96,6 +98,12 @@ class Assembly:
             raise closed()
         if self._broken is not None:
             raise self._broken
+
+    async def broken(self) -> Exception:
+        """Return only when it can write no more: why."""
+        await self._breaks.wait()
+        assert self._broken is not None
+        return self._broken
 
     def _room(self) -> int:
         """How many more executions may be taken in."""
@@ -143,6 +151,7 @@ class Assembly:
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
+        self._breaks.set()
         self.runner.stopping = True
         self.intake.halt()
         self.listeners.tell_all_lost(error)

@@ -349,6 +349,10 @@ class Engine(ForScripts):
         """What was done under which Idempotency-Key."""
         return self._open_parts.repeats
 
+    async def broken(self) -> Exception:
+        """Return only when this engine can write no more: why."""
+        return await self._open_parts.broken()
+
     @property
     def queued(self) -> int:
         """How many records wait to be written."""
