@@ -177,7 +177,7 @@ async def _events(queue: asyncio.Queue[Any]) -> AsyncIterator[dict[str, Any]]:
             event: dict[str, Any] = {}
             for line in block.decode().splitlines():
                 name, _, value = line.partition(": ")
-                event["comment" if not name else name] = value
+                event[name or "comment"] = value
             if "data" in event:
                 event["data"] = json.loads(event["data"])
             yield event

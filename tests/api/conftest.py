@@ -18,17 +18,17 @@ class Hotels:
         self.calls: list[str] = []
         self.undo_failures = 0
 
-    async def reserve(self, input: Any, call: mg.Call) -> Any:
+    async def reserve(self, value: Any, call: mg.Call) -> Any:
         self.calls.append("reserve")
-        return {"reserved": input}
+        return {"reserved": value}
 
-    async def pay(self, input: Any, call: mg.Call) -> Any:
+    async def pay(self, value: Any, call: mg.Call) -> Any:
         self.calls.append("pay")
-        if isinstance(input, dict) and input.get("poor"):
+        if isinstance(value, dict) and value.get("poor"):
             raise mg.Rejected("no_money", "there is no money")
         return {"paid": True}
 
-    async def cancel(self, input: Any, call: mg.Call) -> Any:
+    async def cancel(self, value: Any, call: mg.Call) -> Any:
         self.calls.append("cancel")
         if self.undo_failures:
             self.undo_failures -= 1

@@ -71,9 +71,9 @@ def statuses(route: Route) -> list[int]:
     if not route.public:
         found |= {401, 403, 429, 503}
     if route.body is not None:
-        found |= {413, 415, 422}
+        found |= {422}
     if route.writes:
-        found |= {409}
+        found |= {409, 413, 415}
     return sorted(found)
 
 
