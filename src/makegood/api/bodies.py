@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -124,7 +125,7 @@ def shaped(value: Any, shape: type[T]) -> T:
         InputError: It has not; the message says where, and names the nearest field for an unknown one.
     """
     if isinstance(value, dict):
-        known = [field.encode_name for field in msgspec.structs.fields(shape)]  # type: ignore[arg-type]
+        known = _fields(shape)  # type: ignore[arg-type]
         unknown = next((name for name in value if name not in known), None)
         if unknown is not None:
             raise InputError(
@@ -138,6 +139,11 @@ def shaped(value: Any, shape: type[T]) -> T:
         found = _AT.search(message)
         place = "" if found is None else _pointer(found[1])
         raise InputError(f"{_AT.sub('', message)}{f' at {place}' if place else ''}", pointer=place) from None
+
+
+@cache
+def _fields(shape: Any) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(shape))
 
 
 def _pointer(path: str) -> str:

@@ -15,6 +15,7 @@ from makegood.api.problems import bad_request
 from makegood.api.shapes import Request, ResolveStep, StartExecution
 from makegood.app.reading import before_of, cursor_of, event_views, row_view
 from makegood.core.events import Record
+from makegood.engine.observing import whole
 from makegood.engine.repeats import id_of, reused
 from makegood.engine.requests import request_of
 from makegood.errors import Conflict, InputError, MakegoodError, StorageError
@@ -46,13 +47,14 @@ async def start(asked: Asked) -> Answer:
             business_key=body.business_key,
             search=body.search,
             once=None if derived or asked.key is None else asked.once(asked.body),
+            look=None if asked.parameters["wait"] else whole,
         )
     except Conflict as conflict:
         if derived and conflict.code == "id_taken":
             raise reused() from conflict
         raise
     await _rest(asked, execution.id)
-    view = await engine.observer.whole(execution.id)
+    view = execution.seen or await engine.observer.whole(execution.id)
     location = {"Location": f"/v1/executions/{execution.id}"}
     return Answer(200 if execution.resumed else 201, view, headers=location)
 

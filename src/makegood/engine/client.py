@@ -161,6 +161,7 @@ class Engine(ForScripts):
         business_key: str | None = None,
         search: dict[str, Any] | None = None,
         once: KeyedRequest | None = None,
+        look: Callable[[State], Any] | None = None,
     ) -> Execution:
         """Start an execution; when this returns, it is durable.
 
@@ -172,6 +173,7 @@ class Engine(ForScripts):
             business_key: Wins over the definition's expression.
             search: Attributes on top of the definition's.
             once: With an id: under which key it is asked (see `repeats`).
+            look: What it makes of a new execution's state, as the first record leaves it, is `seen` of the handle.
 
         Raises:
             InputError: The input does not fit, or the id is malformed.
@@ -191,8 +193,8 @@ class Engine(ForScripts):
             checked_search(search, limits),
         )
         self._intake.start()
-        execution_id, found = await self._starter.start(workflow, request, once)
-        return Execution(self, execution_id, resumed=found)
+        started = await self._starter.start(workflow, request, once, look)
+        return Execution(self, started.id, resumed=started.found, seen=started.seen)
 
     # --- asking ---
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from makegood.core.effects import effects
 from makegood.core.events import Record
+from makegood.core.state import State
 from makegood.core.view import describe, step_views
 from makegood.engine.intake import Store
 from makegood.engine.listening import Listeners
@@ -24,6 +25,11 @@ LOOK_S = 0.5
 """How often the journal of an execution is looked at whose records nobody here makes durable."""
 COUNTED_MAX = 10_000
 """No count of executions goes beyond it."""
+
+
+def whole(state: State) -> dict[str, Any]:
+    """A whole execution with its effect ledger."""
+    return {**describe(state), "effects": effects(state)}
 
 
 class Observer:
@@ -44,7 +50,7 @@ class Observer:
         Raises:
             NotFound: There is no such execution.
         """
-        return await self._onlooker.look(execution_id, lambda state: {**describe(state), "effects": effects(state)})
+        return await self._onlooker.look(execution_id, whole)
 
     async def steps(self, execution_id: str, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
         """Some of its steps, in order of beginning, and how many there are. Raises as `whole`."""

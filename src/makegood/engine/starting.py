@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
 
 from makegood.core.decide import begin
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
+from makegood.core.state import State
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.intake import Store
 from makegood.engine.live import Live, standing_of
@@ -23,6 +26,22 @@ from makegood.language import services_of
 from makegood.model import Definition
 from makegood.ports import KeyedRequest, Start
 from makegood.services import Registry
+
+Look = Callable[[State], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An execution that was asked for.
+
+    Attributes:
+        found: Whether it was there already.
+        seen: What was made of its state as its first record left it; None if it was there already.
+    """
+
+    id: str
+    found: bool
+    seen: Any = None
 
 
 class Starter:
@@ -74,12 +93,17 @@ class Starter:
         return registered, new
 
     async def start(
-        self, workflow: Definition | str, request: StartRequest, once: KeyedRequest | None = None
-    ) -> tuple[str, bool]:
-        """The id of the execution, durable by then; whether it was there already.
+        self,
+        workflow: Definition | str,
+        request: StartRequest,
+        once: KeyedRequest | None = None,
+        look: Look | None = None,
+    ) -> Started:
+        """The execution, durable by then.
 
         Args:
             once: Under which key it is asked.
+            look: Shown the state as its first record leaves it.
 
         Raises:
             InputError: The input does not fit, or the id is malformed.
@@ -88,14 +112,14 @@ class Starter:
             DefinitionError: A service is not registered.
         """
         if request.id is None:
-            return await self._start_new(workflow, request, None, once), False
+            return await self._start_new(workflow, request, None, once, look)
         turn = await self._turns.take(checked_id(request.id))
         try:
             if await self._was_started(request.id, request):
-                return request.id, True
+                return Started(request.id, found=True)
             if once is not None:
                 await self._repeats.done(once)
-            return await self._start_new(workflow, request, turn, once), False
+            return await self._start_new(workflow, request, turn, once, look)
         finally:
             if not turn.kept:
                 turn.give()
@@ -109,8 +133,13 @@ class Starter:
         return True
 
     async def _start_new(
-        self, workflow: Definition | str, request: StartRequest, turn: Turn | None, once: KeyedRequest | None
-    ) -> str:
+        self,
+        workflow: Definition | str,
+        request: StartRequest,
+        turn: Turn | None,
+        once: KeyedRequest | None,
+        look: Look | None,
+    ) -> Started:
         if isinstance(workflow, Definition):
             registered, _ = await self.register(workflow)
         else:
@@ -123,6 +152,8 @@ class Starter:
         execution_id = request.id or new_id()
         moment = self._runner.moment()
         state, record = begin(registered.program, execution_id, request.input, moment, self._settings, business_key=key)
+        # Now: in the next moment it goes on.
+        seen = None if look is None else look(state)
         start = Start(
             workflow=registered.program.definition.name,
             version=registered.program.version,
@@ -135,7 +166,7 @@ class Starter:
         live = Live(execution_id, registered.program, state, 0, standing_of(state))
         live.requests += [] if once is None else [once]
         await self._begin(live, record, start, turn)
-        return execution_id
+        return Started(execution_id, found=False, seen=seen)
 
     async def _begin(self, live: Live, record: Record, start: Start, turn: Turn | None) -> None:
         """Return when the start is durable, or raise why it was refused."""
