@@ -41,20 +41,26 @@ class Served:
             cwd=self.folder, env={**kept, **self.environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self._ready = threading.Event()
+        self._spoken = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._ready.wait(PATIENCE_S), self.said
+        self.wait_for("makegood listens on")
         return self
+
+    def wait_for(self, words: str) -> None:
+        """Return when it has said that."""
+        with self._spoken:
+            said = self._spoken.wait_for(lambda: any(words in line for line in self.said), PATIENCE_S)
+        assert said, self.said
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.said.append(line.rstrip())
             if found := LISTENS.search(line):
                 self.url = found[1]
-                self._ready.set()
-        self._ready.set()
+            with self._spoken:
+                self.said.append(line.rstrip())
+                self._spoken.notify_all()
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:

@@ -205,6 +205,7 @@ async def test_requests_without_a_body_need_no_type_and_those_with_one_do(api: A
     assert (await api.call("POST", "/v1/executions/a/resume", body=b"{}")).status == 415
     assert (await api.call("POST", "/v1/executions/a/resume", {"nota": "x"})).status == 422
     assert (await api.call("POST", "/v1/executions/a/resume", {"note": 7})).status == 422
+    assert (await api.call("POST", "/v1/executions/a/resume", body=b"null", media="application/json")).status == 422
     assert (await api.call("GET", "/v1/executions/a")).json["status"] == "suspended"
 
 

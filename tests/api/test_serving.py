@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +86,7 @@ def test_while_it_drains_it_is_alive_not_ready_and_takes_nothing_new(tmp_path: P
         served.ask("POST", "/v1/executions", {"workflow": "calls", "id": "x"})
         assert called.wait(PATIENCE_S)
         served.process.send_signal(signal.SIGTERM)
-        while not any("stopping" in line for line in served.said):
-            assert served.process.poll() is None
-            time.sleep(0.01)
+        served.wait_for("stopping")
 
         assert served.ask("GET", "/readyz")[0] == 503
         assert served.ask("GET", "/healthz")[0] == 200

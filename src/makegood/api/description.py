@@ -11,7 +11,7 @@ import msgspec
 
 from makegood import __version__
 from makegood.api import shapes
-from makegood.api.answers import JSON, PROBLEM
+from makegood.api.answers import EVENTS, JSON, PROBLEM
 from makegood.api.parameters import Parameter
 from makegood.api.problems import TITLES
 from makegood.api.table import Route
@@ -35,9 +35,24 @@ _LAST_EVENT = {
     "in": "header",
     "required": False,
     "description": "The last event that was seen.",
-    "schema": {"type": "string", "pattern": "^[0-9]{1,6}\\.[0-9]{1,6}$"},
+    "schema": {"type": "string", "pattern": "^[0-9]{1,9}\\.[0-9]{1,9}$"},
 }
 _HEADERS = {"Last-Event-ID": _LAST_EVENT}
+
+
+_MEDIA: dict[str, Any] = {
+    JSON: {},
+    EVENTS: {
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {"type": "string", "contentMediaType": JSON, "contentSchema": {"$ref": _REF.format(name="Event")}},
+            "id": {"type": "string"},
+            "event": {"type": "string"},
+        },
+    },
+}
+"""What is inside an answer that is no shape; of a stream: inside each event of it."""
 
 
 def described(routes: Sequence[Route]) -> dict[str, Any]:
@@ -124,7 +139,7 @@ def _response(route: Route, status: int) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for part in parts:
         if isinstance(part, str):
-            content[part] = {"schema": {} if part == JSON else {"type": "string"}}
+            content[part] = {"schema": _MEDIA.get(part, {"type": "string"})}
         else:
             content[JSON] = {"schema": _schema(part)}
     if status == 503:

@@ -194,11 +194,11 @@ async def _carried(head: Head, receive: Receive, carried: Carried | None) -> tup
     told = head.get(b"content-length")
     empty = told in {None, "0"} and head.get(b"transfer-encoding") is None
     if empty and carried.optional:
-        return None, ""
+        return carried.absent, ""
     media = check_media(head, carried.media)
     raw = await read_body(head, receive, carried.most)
     if carried.media != (JSON,):
         return raw, media
     if not raw and carried.optional:
-        return None, ""
+        return carried.absent, ""
     return read_json(raw), media

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,22 +82,23 @@ def _moment_ms(text: str) -> int:
 
 
 def _wait_ms(text: str) -> int:
-    try:
-        # A number alone is seconds.
-        wait_ms = parse_duration_ms(float(text) if text.replace(".", "", 1).isdecimal() and text.isascii() else text)
-    except (ValueError, OverflowError):
-        raise ValueError("must be a duration, for example 30s") from None
+    found = re.fullmatch(_WAIT, text, re.ASCII)
+    if found is None:
+        raise ValueError("must be a duration, for example 30s")
+    # A number alone is seconds.
+    wait_ms = parse_duration_ms(text if found[2] else float(text))
     if wait_ms > WAIT_MS_MAX:
         raise ValueError(f"must be at most {WAIT_MS_MAX // 1000}s")
     return wait_ms
 
 
+_WAIT = r"[0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m)?"
 _SOME = {"type": "string", "minLength": 1, "maxLength": 1000}
 WAIT = Parameter(
     "wait",
     _wait_ms,
     "Answer at the end, at most so much later: `30s`, or a number of seconds; with the current state otherwise.",
-    {"type": "string", "pattern": "^([0-9]{1,2}|[1-2][0-9]{2})s$"},
+    {"type": "string", "pattern": f"^{_WAIT}$", "examples": ["30s"]},
 )
 CURSOR = Parameter("cursor", _text, "Where the last page ended.", _SOME)
 LIST = (

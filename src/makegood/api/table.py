@@ -29,12 +29,14 @@ class Carried:
         media: What it may be; JSON is parsed before the handler sees it.
         most: Bytes.
         optional: Whether it may be left out.
+        absent: What it then is.
     """
 
     shape: Any = None
     media: tuple[str, ...] = (JSON,)
     most: int = JSON_BODY_MAX
     optional: bool = False
+    absent: Any = None
     doc: str = ""
 
 
@@ -82,7 +84,7 @@ _PICTURE = {200: (shapes.Graph, "image/svg+xml", "text/plain")}
 
 
 def _act(name: str, doc: str) -> Route:
-    body = Carried(shape=shapes.Request, most=64 * 1024, optional=True)
+    body = Carried(shape=shapes.Request, most=64 * 1024, optional=True, absent={})
     return Route(
         method="POST", path=f"{_EXECUTION}/{name}", role=_O, handler=executions.act(name), doc=doc, body=body,
         answers={202: shapes.Accepted}, problems=(404, 409, 422),
