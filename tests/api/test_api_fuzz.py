@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzz_hooks import ENDED
 from served import Served
 
 from makegood.api.tokens import new_token, tokens_text
@@ -42,7 +43,7 @@ def asked(served: Served, token: str, folder: Path, *words: str) -> tuple[int, i
     [
         (("--phases", "fuzzing", "-n", "4"), 80),
         pytest.param(
-            ("--phases", "coverage,fuzzing", "-n", "900", "--workers", "2"), 20_000,
+            ("--phases", "coverage,fuzzing", "-n", "1200", "--workers", "2"), 20_000,
             marks=[pytest.mark.slow, pytest.mark.timeout(3_000)],
         ),
     ],
@@ -60,6 +61,7 @@ def test_nothing_that_is_asked_breaks_it_or_is_answered_otherwise_than_described
             steps = [{"id": "go", "signal": "go"}]
             assert served.ask("PUT", f"/v1/workflows/{name}", {"steps": steps}, Authorization=bearer)[0] == 201
             served.ask("POST", "/v1/executions", {"workflow": name, "id": name}, Authorization=bearer)
+        assert served.ask("POST", f"/v1/executions/{ENDED}/cancel", Authorization=bearer)[0] == 202
         code, generated, said = asked(served, token, tmp_path, *words)
         assert served.stop() == 0, served.said[-20:]
     assert code == 0, said
