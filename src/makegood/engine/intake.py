@@ -81,6 +81,7 @@ class Intake:
         # finds an execution claimed without finding it here.
         self._claiming = asyncio.Lock()
         self._loading: dict[str, asyncio.Future[None]] = {}
+        self._vacant: set[str] = set()
         self._unserved: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._bringing: set[asyncio.Task[Live | None]] = set()
@@ -181,6 +182,7 @@ class Intake:
     async def _claim(self, limit: int, only: Collection[str] | None, *, early: bool = False) -> list[Stored]:
         async with self._claiming:
             found = await self._store.claim(self._clock.now_ms(), limit=limit, only=only, early=early)
+            self._vacant.difference_update(stored.execution_id for stored in found)
             for stored in found:
                 self._loading[stored.execution_id] = asyncio.get_running_loop().create_future()
         return found
@@ -287,12 +289,16 @@ class Intake:
         found = await self._claim(1, [execution_id], early=True)
         if found:
             return await self._take(found[0])
+        if self._is_here(execution_id):
+            return None
+        # Whoever takes it while we look takes it off this list, and then the row we find is an old one.
+        self._vacant.add(execution_id)
         stored = await self._store.find(execution_id)
+        vacant = execution_id in self._vacant
+        self._vacant.discard(execution_id)
         if stored is None:
             raise NotFound(f"there is no execution {execution_id!r}")
-        here = (self._runner.live, self._loading, self._runner.parking.under_way)
-        elsewhere = any(execution_id in each for each in here)
-        if stored.standing.parked or elsewhere:
+        if stored.standing.parked or not vacant or self._is_here(execution_id):
             return None
         # It has ended; or nobody has it although it is ours, since it was not understood, or went wrong: once more.
         self._loading[execution_id] = asyncio.get_running_loop().create_future()
@@ -319,14 +325,13 @@ class Intake:
             if turn is not None:
                 await self._ask(execution_id, news, inbox_id, once, turn)
 
+    def _is_here(self, execution_id: str) -> bool:
+        return any(execution_id in each for each in (self._runner.live, self._loading, self._runner.parking.under_way))
+
     async def _ask(
-        self,
-        execution_id: str,
-        news: inputs.Input,
-        inbox_id: int | None,
-        once: KeyedRequest | None = None,
-        turn: Turn | None = None,
-    ) -> None:
+        self, execution_id: str, news: inputs.Input, inbox_id: int | None,
+        once: KeyedRequest | None = None, turn: Turn | None = None,
+    ) -> None:  # fmt: skip
         async with self.holding(execution_id) as live:
             if isinstance(news, inputs.Signal):
                 check_payload((node.step for node in live.program.nodes), news.name, news.payload)
