@@ -168,6 +168,23 @@ class Standing:
 
 
 @named_fact
+class KeyedRequest:
+    """A write that its sender may repeat under the same Idempotency-Key: kept with its effect for a day.
+
+    Attributes:
+        key: The sender's key, with what was asked under it.
+        content: Hash of what was sent: another one under the same key is another request.
+        at_ms: When it took effect.
+        answer: What the sender was told that cannot be told again from what is stored, plain JSON.
+    """
+
+    key: str
+    content: str
+    at_ms: int
+    answer: Any = None
+
+
+@named_fact
 class Append:
     """One journal record of one execution, and what changes with it in the same transaction.
 
@@ -179,6 +196,7 @@ class Append:
         start: Given with position 0.
         standing: Given when the row changes.
         inbox_ids: Requests from other processes that this record settles; deleted with it.
+        requests: Keyed requests that this record is the effect of; kept with it, unless the key is kept already.
         together: Appends of a batch that name the same word here, which may be any, are written all or none: what
             refuses one refuses each of them. None: it stands alone.
     """
@@ -189,6 +207,7 @@ class Append:
     start: Start | None = None
     standing: Standing | None = None
     inbox_ids: tuple[int, ...] = ()
+    requests: tuple[KeyedRequest, ...] = ()
     together: str | None = None
 
 
@@ -215,7 +234,12 @@ class StoredDefinition:
 
 @named_fact
 class Query:
-    """What `list` asks for; None means any. `before` is a cursor: (started_at_ms, id)."""
+    """What `list` asks for; None means any.
+
+    Attributes:
+        before: A cursor: (started_at_ms, id).
+        search: Search attributes, name to text: each must be this text, or a value whose JSON is this text.
+    """
 
     workflow: str | None = None
     status: str | None = None
@@ -223,6 +247,7 @@ class Query:
     started_after_ms: int | None = None
     limit: int = 50
     before: tuple[int, str] | None = None
+    search: dict[str, str] = field(default_factory=dict)
 
 
 @named_fact
@@ -272,6 +297,10 @@ class Journal(Protocol):
         """Rows, newest first (started_at_ms, then id, descending)."""
         ...
 
+    async def counts(self, workflow: str, *, most: int) -> dict[str, int]:
+        """How many executions of a workflow are in each state; no count goes beyond `most`, zeros are left out."""
+        ...
+
     async def put_definition(
         self, name: str, tree: Any, version: int | None, now_ms: int
     ) -> tuple[StoredDefinition, bool]:
@@ -292,6 +321,22 @@ class Journal(Protocol):
 
     async def aclose(self) -> None:
         """Let go of the database."""
+        ...
+
+
+class Requests(Protocol):
+    """Writes that their senders may repeat, by Idempotency-Key."""
+
+    async def request(self, key: str) -> KeyedRequest | None:
+        """What was done under a key."""
+        ...
+
+    async def keep(self, request: KeyedRequest) -> None:
+        """Keep one that is the effect of no record. A key that is kept already stays as it is."""
+        ...
+
+    async def forget(self, before_ms: int) -> None:
+        """Forget what took effect before then: its key is free again."""
         ...
 
 

@@ -18,7 +18,7 @@ from makegood.core.events import (
     StepSucceeded,
 )
 from makegood.errors import Conflict, MakegoodError, StorageError, StorageUnavailable
-from makegood.ports import Append, Query, Standing, Start
+from makegood.ports import Append, KeyedRequest, Query, Standing, Start
 
 pytestmark = pytest.mark.anyio
 
@@ -755,3 +755,82 @@ async def test_requests_outlive_the_engine(world: Any) -> None:
 
     assert [each.id for each in await store.inbox(limit=9)] == [waiting]
     await store.aclose()
+
+
+# --- search attributes, counts, keyed requests --------------------------------------------------
+
+
+async def test_a_list_is_filtered_by_search_attributes(store: Any) -> None:
+    await store.append(
+        [
+            start("a", at=NOW, search={"city": "Rome", "nights": 7, "paid": True}),
+            start("b", at=NOW + 1, search={"city": "Rome", "nights": "7", "paid": None}),
+            start("c", at=NOW + 2, search={"city": "Oslo", "tags": ["x"]}),
+            start("d", at=NOW + 3, search={"city": 'R"\u0000ö'}),
+            start("e", at=NOW + 4),
+        ]
+    )
+
+    assert await ids(store, search={"city": "Rome"}) == ["b", "a"]
+    assert await ids(store, search={"nights": "7"}) == ["b", "a"]
+    assert await ids(store, search={"city": "Rome", "paid": "true"}) == ["a"]
+    assert await ids(store, search={"paid": "null"}) == ["b"]
+    assert await ids(store, search={"tags": '["x"]'}) == ["c"]
+    assert await ids(store, search={"city": 'R"\u0000ö'}) == ["d"]
+    assert await ids(store, search={"city": "Rome"}, before=(NOW + 1, "b"), limit=1) == ["a"]
+    assert await ids(store, search={"city": "Rome"}, status="completed") == []
+    assert await ids(store, search={"city": "Rome"}, started_after_ms=NOW) == ["b"]
+    assert await ids(store, search={"city": "' OR 1=1 --"}) == []
+    assert await ids(store, search={"town": "Rome"}) == []
+
+
+async def test_executions_are_counted_by_state_up_to_a_bound(store: Any) -> None:
+    done = [start(f"done-{number}", standing=ended()) for number in range(5)]
+    await store.append([start("a"), start("b"), *done, start("other", workflow="else")])
+
+    assert await store.counts("trip", most=100) == {"running": 2, "completed": 5}
+    assert await store.counts("trip", most=3) == {"running": 2, "completed": 3}
+    assert await store.counts("nothing", most=3) == {}
+
+
+async def test_a_keyed_request_is_kept_with_its_record_and_the_first_stays(store: Any, world: Any) -> None:
+    first = KeyedRequest(key="k", content="one", at_ms=NOW)
+    await store.append([start("a", standing=RUNNING)])
+
+    verdicts = await store.append([replace(then("a", 1), requests=(first,)), replace(then("a", 9), requests=(other,))])
+    await store.keep(KeyedRequest(key="k", content="two", at_ms=NOW + 1))
+    await store.append([replace(then("a", 2), requests=(KeyedRequest(key="k", content="three", at_ms=NOW),))])
+
+    assert kinds(verdicts) == [None, "Fenced"]
+    assert await store.request("k") == first
+    assert await store.request("l") is None
+    await world.crash(store)
+    again = world.open()
+    assert await again.request("k") == first
+    await again.aclose()
+
+
+async def test_a_keyed_request_travels_with_a_start(store: Any) -> None:
+    request = KeyedRequest(key="k", content="one", at_ms=NOW)
+
+    await store.append([replace(start("a"), requests=(request,))])
+    verdicts = await store.append([replace(start("a"), requests=(other,))])
+
+    assert kinds(verdicts) == ["Conflict"]
+    assert (await store.request("k"), await store.request("l")) == (request, None)
+
+
+async def test_a_request_without_a_record_keeps_its_answer_until_it_is_forgotten(store: Any) -> None:
+    answered = KeyedRequest(key="k", content="one", at_ms=NOW, answer={"version": 3, "list": [1.5, None]})
+
+    await store.keep(answered)
+    assert await store.request("k") == answered
+    await store.forget(NOW)
+    assert await store.request("k") == answered
+    await store.forget(NOW + 1)
+    assert await store.request("k") is None
+    await store.keep(replace(answered, content="two"))
+    assert (await store.request("k")).content == "two"
+
+
+other = KeyedRequest(key="l", content="one", at_ms=NOW)

@@ -10,6 +10,7 @@ import pytest
 from engines import Counting, EngineOn, HandClock, Slow, one, parked, until, waiting
 
 import makegood as mg
+from makegood.core.events import SignalReceived
 from makegood.services import ServiceConfig
 from makegood.storage.memory import MemoryStore
 
@@ -181,6 +182,20 @@ async def test_many_requests_at_once_to_one_parked_execution_take_it_in_once() -
 
         assert await engine.result("x") == 1
     assert service.calls == [("do", "x:a:do", 1)]
+
+
+async def test_requests_that_come_while_it_is_taken_in_and_parked_again_find_the_one_execution(tmp_path: Path) -> None:
+    async with mg.Engine(tmp_path / "w.db") as engine:
+        queue = mg.workflow("queue", mg.wait("w", "1h"), mg.signal("a", "go"))
+        await engine.start(queue, id="x")
+        for number in range(5):
+            told = await asyncio.gather(
+                *(engine.signal("x", "go", each) for each in range(150)), return_exceptions=True
+            )
+            assert [each for each in told if each is not None] == [], number
+
+        kept = [event for record in await engine.history("x") for event in record.events]
+        assert len([each for each in kept if isinstance(each, SignalReceived)]) == 750
 
 
 async def test_repairs_at_once_of_one_ended_execution_revive_it_once() -> None:

@@ -15,7 +15,7 @@ from tests.storage.appends import first, then
 from makegood.errors import ConfigurationError, StorageCorrupt, StorageError, StorageUnavailable, StorageVersion
 from makegood.ports import Query
 from makegood.storage import MemoryStore, migrate, open_store, sqlite_path
-from makegood.storage.sqlite import SqliteStore, files, lock_holder
+from makegood.storage.sqlite import SqliteStore, files, lock_holder, reader
 from makegood.storage.sqlite.files import MIGRATIONS, SCHEMA, SqliteSchema
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +198,27 @@ def test_an_older_schema_is_upgraded_on_request(path: str, monkeypatch: pytest.M
     assert SqliteStore.upgrade(path) == []
 
     SqliteStore.open(path).close()
+
+
+def test_search_attributes_of_an_older_database_are_found(path: str) -> None:
+    connection = apsw.Connection(path)
+    connection.pragma("application_id", files.APPLICATION_ID)
+    migrate.upgrade(SqliteSchema(connection), MIGRATIONS[:1], path)
+    connection.execute(
+        """INSERT INTO execution (id, workflow, version, start_hash, started_at_ms, root, search, status, pivoted,
+            parked, ended_at_ms, overdue) VALUES ('a', 'w', 1, 'h', 7, 'a', '{}', 'completed', 0, 0, 9, 0)"""
+    )
+    for name, value in (("city", '"Rome"'), ("nights", "7"), ("paid", "true"), ("odd", '"a\\u0000b"')):
+        connection.execute("INSERT INTO search_attribute (execution_id, name, value) VALUES ('a', ?, ?)", (name, value))
+    connection.close()
+
+    assert "0003 requests" in SqliteStore.upgrade(path)
+
+    connection = files.open_reading(path)
+    for name, text in (("city", "Rome"), ("nights", "7"), ("paid", "true"), ("odd", "a\0b")):
+        found = reader.query(connection, Query(search={name: text}))
+        assert [each.execution_id for each in found] == ["a"], name
+    connection.close()
 
 
 def test_a_migration_that_fails_leaves_no_trace(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -63,6 +63,14 @@ class Auth:
     tokens_file: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One value and where it was given, for messages: `makegood.toml:3` or a variable's name."""
+
+    value: Any
+    where: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that is configured, defaults included.
@@ -70,6 +78,7 @@ class Config:
     Attributes:
         services: By name.
         source: The file it was read from; None when there was none.
+        given: What was given at all, by its path (`storage`, `type`), and where; all else is a default.
     """
 
     workflow_engine: WorkflowEngine
@@ -79,17 +88,10 @@ class Config:
     auth: Auth
     services: Mapping[str, ServiceConfig]
     source: str | None = None
+    given: Mapping[tuple[str, ...], Given] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """One value and where it was given, for messages: `makegood.toml:3` or a variable's name."""
-
-    value: Any
-    where: str
-
-
-_Section = dict[str, _Given]
+_Section = dict[str, Given]
 
 
 def load_config(path: str | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -117,7 +119,19 @@ def load_config(path: str | None = None, environ: Mapping[str, str] | None = Non
         auth=Auth(**_values("auth", sections)),
         services=MappingProxyType({name: _service(name, given) for name, given in services.items()}),
         source=None if text is None else text.source,
+        given=MappingProxyType(
+            {(section, name): value for section, keys in sections.items() for name, value in keys.items()}
+            | {(SERVICES, service, name): value for service, keys in services.items() for name, value in keys.items()}
+        ),
     )
+
+
+def tokens_path(config: Config) -> str | None:
+    """The file of tokens, beside the file that names it unless its path is whole; None when there is no [auth]."""
+    path = config.auth.tokens_file
+    if path is None or config.source is None or os.path.isabs(path):
+        return path
+    return os.path.join(os.path.dirname(config.source), path)
 
 
 # --- the file ---
@@ -150,7 +164,7 @@ def _read_table(text: TomlText, path: tuple[str, ...], table: dict[str, Any]) ->
         key = keys.get(name)
         if key is None:
             raise ConfigurationError(f"{where}: [{'.'.join(path)}] has no key {name!r}.{nearest(name, keys)}")
-        given[name] = _Given(_checked(key, value, where, f"{'.'.join(path)}.{name}"), where)
+        given[name] = Given(_checked(key, value, where, f"{'.'.join(path)}.{name}"), where)
     return given
 
 
@@ -184,7 +198,7 @@ def _read_environment(environ: Mapping[str, str], sections: dict[str, _Section],
         if name not in keys:
             raise ConfigurationError(f"{variable}: [{section}] has no key {name!r}.{nearest(name, keys)}")
         value = _from_text(keys[name], environ[variable])
-        target[name] = _Given(_checked(keys[name], value, variable, variable), variable)
+        target[name] = Given(_checked(keys[name], value, variable, variable), variable)
 
 
 def _from_text(key: Key, text: str) -> Any:
@@ -199,6 +213,24 @@ def _from_text(key: Key, text: str) -> Any:
         except ValueError:
             return text
     return text
+
+
+# --- a service alone ---
+
+
+def service_from(name: str, table: Mapping[str, Any]) -> ServiceConfig:
+    """A service from the keys of a `[services.NAME]` that stand in no file.
+
+    Raises:
+        ConfigurationError: A key is unknown, or a value does not fit.
+    """
+    keys = keys_of(SERVICES)
+    given: _Section = {}
+    for key, value in table.items():
+        if key not in keys:
+            raise ConfigurationError(f"service {name!r} has no key {key!r}.{nearest(key, keys)}")
+        given[key] = Given(_checked(keys[key], value, key, key), key)
+    return _service(name, given)
 
 
 # --- together ---

@@ -149,6 +149,7 @@ def row_view(stored: Stored) -> dict[str, Any]:
         "error_code": standing.error_code,
         "started_at": time_text(start.started_at_ms),
         "ended_at": time_text(standing.ended_at_ms),
+        "search": start.search,
     }
 
 

@@ -8,12 +8,13 @@ from typing import Self
 from makegood.cli.failures import complain
 
 
-class Warnings(logging.Handler):
-    """Shows warnings and errors for as long as it is entered."""
+class Lines(logging.Handler):
+    """Shows what is said from a level on, for as long as it is entered."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
         self._logger = logging.getLogger("makegood")
+        self._before = self._logger.level
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line."""
@@ -21,7 +22,17 @@ class Warnings(logging.Handler):
 
     def __enter__(self) -> Self:
         self._logger.addHandler(self)
+        if self.level < logging.WARNING:
+            self._logger.setLevel(self.level)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._logger.removeHandler(self)
+        self._logger.setLevel(self._before)
+
+
+class Warnings(Lines):
+    """Shows warnings and errors."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)

@@ -15,6 +15,7 @@ from makegood.cli import (
     commands_of_databases,
     commands_of_executions,
     commands_of_files,
+    commands_of_servers,
     commands_of_testing,
 )
 from makegood.cli.failures import report
@@ -66,6 +67,7 @@ def _top(
 for commands in (
     commands_of_files,
     commands_of_testing,
+    commands_of_servers,
     commands_of_executions,
     commands_of_databases,
     commands_of_benching,

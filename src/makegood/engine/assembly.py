@@ -6,6 +6,7 @@ execution; each part does its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 
@@ -18,6 +19,8 @@ from makegood.engine.intake import Intake, Store
 from makegood.engine.listening import Listeners
 from makegood.engine.live import Live
 from makegood.engine.looking import Onlooker
+from makegood.engine.observing import Observer
+from makegood.engine.repeats import Repeats
 from makegood.engine.rerunning import Reruns
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
@@ -51,6 +54,7 @@ class Assembly:
         self._live_max = live_max
         self._drain_s = drain_s
         self._broken: Exception | None = None
+        self._breaks = asyncio.Event()
         self.listeners = Listeners()
         self.definitions = Definitions(store, clock.now_ms)
         self.committer = Committer(store, self._on_broken)
@@ -67,19 +71,15 @@ class Assembly:
             on_attend=lambda live, command: self.children.attend(live, command),  # noqa: PLW0108
             on_room=lambda: self.intake.room_made(),  # noqa: PLW0108
         )
+        self.repeats = Repeats(self.store, clock)
         self.intake = self._make_intake(store, clock, only)
         self.starter = Starter(
-            runner,
-            self.definitions,
-            registry,
-            settings,
-            only=only,
-            room=self._room,
-            opened=self.store,
-            check_usable=self.check_usable,
-        )
+            runner, self.definitions, registry, settings,
+            repeats=self.repeats, only=only, room=self._room, opened=self.store, check_usable=self.check_usable,
+        )  # fmt: skip
         self.reruns = Reruns(store, runner, self.intake, self.starter, self.definitions, settings)
         self.onlooker = Onlooker(runner, self.definitions, self.store)
+        self.observer = Observer(self.onlooker, self.listeners, self.store)
         self.children = Children(
             store, runner, self.intake, self.onlooker, self.definitions, registry, settings, room=self._room
         )
@@ -92,6 +92,7 @@ class Assembly:
             self.definitions,
             self._registry,
             clock,
+            repeats=self.repeats,
             only=only,
             room=self._room,
             on_fenced=self.committer.fail,
@@ -110,6 +111,12 @@ class Assembly:
             raise closed()
         if self._broken is not None:
             raise self._broken
+
+    async def broken(self) -> Exception:
+        """Return only when it can write no more: why."""
+        await self._breaks.wait()
+        assert self._broken is not None
+        return self._broken
 
     def _room(self) -> int:
         """How many more executions may be taken in."""
@@ -157,6 +164,7 @@ class Assembly:
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error
+        self._breaks.set()
         self.runner.stopping = True
         self.intake.halt()
         self.listeners.tell_all_lost(error)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from makegood.core.effects import effects
 from makegood.core.events import Record
-from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
+from makegood.core.inputs import Input
 from makegood.core.judgement import Settings
 from makegood.core.rerunning import Rerun
 from makegood.core.state import State
@@ -23,17 +23,21 @@ from makegood.engine.committer import closed
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Store
 from makegood.engine.looking import steps_before
+from makegood.engine.observing import Observer
+from makegood.engine.operators import ForOperators
+from makegood.engine.repeats import Repeats
+from makegood.engine.scripts import ForScripts
 from makegood.engine.starts import StartRequest, checked_key, checked_search, plain_json
 from makegood.errors import NotFound, StorageError
 from makegood.model import Definition
-from makegood.ports import Clock, Query, Stored, StoredDefinition
+from makegood.ports import Clock, KeyedRequest, Query, Stored, StoredDefinition
 from makegood.services import Registry
 from makegood.storage import open_store
 
 T = TypeVar("T")
 
 
-class Engine:
+class Engine(ForOperators, ForScripts):
     """Runs workflows durably: on a SQLite file, or in memory.
 
     Args:
@@ -72,7 +76,6 @@ class Engine:
         self._registry = registry or Registry(self._clock.now_ms)
         self._parts: Assembly | None = None
         self._opened = False
-        self._door: Any = None
 
     # --- opening and closing ---
 
@@ -127,11 +130,14 @@ class Engine:
                 become a child by it. Nothing was stored.
             Conflict: Its explicit version exists with other content.
         """
+        return (await self.put_new(definition))[0]
+
+    async def put_new(self, definition: Definition) -> tuple[StoredDefinition, bool]:
+        """As `put`, and whether that made a new version."""
         self._check_usable()
-        program = (await self._starter.register(definition)).program
-        return StoredDefinition(
-            name=definition.name, version=program.version, tree=definition.tree, created_at_ms=self._clock.now_ms()
-        )
+        registered, new = await self._starter.register(definition)
+        version, now_ms = registered.program.version, self._clock.now_ms()
+        return StoredDefinition(name=definition.name, version=version, tree=definition.tree, created_at_ms=now_ms), new
 
     # --- starting ---
 
@@ -155,6 +161,8 @@ class Engine:
         version: int | None = None,
         business_key: str | None = None,
         search: dict[str, Any] | None = None,
+        once: KeyedRequest | None = None,
+        look: Callable[[State], Any] | None = None,
     ) -> Execution:
         """Start an execution; when this returns, it is durable.
 
@@ -165,6 +173,8 @@ class Engine:
             version: With a name: which version; the newest if left out.
             business_key: Wins over the definition's expression.
             search: Attributes on top of the definition's.
+            once: With an id: under which key it is asked (see `repeats`).
+            look: What it makes of a new execution's state, as the first record leaves it, is `seen` of the handle.
 
         Raises:
             InputError: The input does not fit, or the id is malformed.
@@ -184,8 +194,8 @@ class Engine:
             checked_search(search, limits),
         )
         self._intake.start()
-        execution_id, found = await self._starter.start(workflow, request)
-        return Execution(self, execution_id, resumed=found)
+        started = await self._starter.start(workflow, request, once, look)
+        return Execution(self, started.id, resumed=started.found, seen=started.seen)
 
     # --- asking ---
 
@@ -283,45 +293,6 @@ class Engine:
 
     # --- acting ---
 
-    async def cancel(self, execution_id: str, *, by: str = "", note: str = "") -> None:
-        """Abort, and undo what the strategy undoes. Idempotent until the end, then refused."""
-        await self._request(execution_id, Cancel(by, note))
-
-    async def signal(self, execution_id: str, name: str, payload: Any = None) -> None:
-        """Send a signal; it is kept when nobody waits for it yet."""
-        payload = plain_json(payload, self._settings.limits, f"the payload of signal {name!r}")
-        await self._request(execution_id, Signal(name, payload))
-
-    async def suspend(self, execution_id: str, *, by: str = "", note: str = "") -> None:
-        """Stop for a while."""
-        await self._request(execution_id, Suspend(by, note))
-
-    async def resume_execution(self, execution_id: str, *, by: str = "", note: str = "") -> None:
-        """Let a suspended execution go on."""
-        await self._request(execution_id, Resume(by, note))
-
-    async def retry(self, execution_id: str, *, by: str = "", note: str = "") -> None:
-        """Have the entries that failed tried again."""
-        await self._request(execution_id, Retry(by, note))
-
-    async def resolve(
-        self,
-        execution_id: str,
-        step: str,
-        *,
-        note: str,
-        by: str = "",
-        outcome: Literal["succeeded", "failed"] | None = None,
-        output: Any = None,
-    ) -> None:
-        """Declare a failed entry undone by other means; or, with an outcome, a step settled that waits for a person."""
-        output = plain_json(output, self._settings.limits, "the output")
-        await self._request(execution_id, Resolve(step, note, by, outcome, output))
-
-    async def compensate(self, execution_id: str, *, by: str = "", note: str = "") -> None:
-        """Have a failed execution undone after all."""
-        await self._request(execution_id, Compensate(by, note))
-
     async def rerun(
         self, execution_id: str, from_step: str, *, version: int | None = None, by: str = "", note: str = ""
     ) -> Execution:
@@ -352,49 +323,53 @@ class Engine:
         successor, found = await self._parts.reruns.rerun(execution_id, Rerun(from_step, by, note), version)
         return Execution(self, successor, resumed=found)
 
-    async def _request(self, execution_id: str, news: Input) -> None:
+    async def request(
+        self, execution_id: str, news: Input, *, once: KeyedRequest | None = None
+    ) -> Literal["accepted", "pending"]:
+        """Put a request before an execution, under a key or none. `accepted`: what followed is durable.
+
+        Raises:
+            NotFound, Refused, InputError: It was refused; nothing was changed.
+            Conflict: The key stands for another request.
+        """
         self._check_usable()
         self._intake.start()
-        await self._intake.request(execution_id, news)
+        await self._intake.request(execution_id, news, once=once)
+        return "accepted"
 
-    def _check_usable(self) -> None:
+    # --- for servers ---
+
+    @property
+    def observer(self) -> Observer:
+        """Pages of steps and records, what comes, what there is."""
+        return self._open_parts.observer
+
+    @property
+    def repeats(self) -> Repeats:
+        """What was done under which Idempotency-Key."""
+        return self._open_parts.repeats
+
+    async def broken(self) -> Exception:
+        """Return only when this engine can write no more: why."""
+        return await self._open_parts.broken()
+
+    @property
+    def queued(self) -> int:
+        """How many records wait to be written."""
+        return self._open_parts.committer.queued
+
+    @property
+    def _open_parts(self) -> Assembly:
         if self._parts is None:
             raise closed()
         self._parts.check_usable()
+        return self._parts
+
+    def _check_usable(self) -> None:
+        self._open_parts  # noqa: B018 - it raises
 
     @property
     def _store_open(self) -> Store:
         if self._parts is None:
             raise closed()
         return self._parts.store()
-
-    # --- the sync door, for scripts ---
-
-    def __enter__(self) -> Self:
-        from makegood.engine.door import Door  # noqa: PLC0415 - for scripts alone
-
-        self._door = Door.behind(self.open())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        door, self._door = self._door, None
-        door.close_after(self.aclose())
-
-    @property
-    def _entered(self) -> Any:
-        if self._door is None:
-            raise closed()
-        return self._door
-
-    def start_sync(self, workflow: Definition | str, input: Any = None, **options: Any) -> str:  # noqa: A002
-        """Start an execution from a script; its id. Takes what `start` takes."""
-        execution: Execution = self._entered.run(self.start(workflow, input, **options))
-        return execution.id
-
-    def run_sync(self, workflow: Definition | str, input: Any = None, **options: Any) -> Any:  # noqa: A002
-        """Start an execution from a script and wait for its output. Takes what `start` takes."""
-        return self._entered.run(self._run(workflow, input, **options))
-
-    async def _run(self, workflow: Definition | str, input: Any = None, **options: Any) -> Any:  # noqa: A002
-        execution = await self.start(workflow, input, **options)
-        return await execution.result()

@@ -1,4 +1,4 @@
-"""Where the time comes from, unless somebody gives another clock. Nothing else reads the operating system's."""
+"""The clock of the world. Strangers keep out: whoever judges is told the time, and reads none."""
 
 from __future__ import annotations
 

@@ -54,6 +54,11 @@ class Committer:
         self.batches = 0
         self.appends = 0
 
+    @property
+    def queued(self) -> int:
+        """How many appends wait for their transaction to begin."""
+        return len(self._queue)
+
     def start(self) -> None:
         """Begin to write."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="makegood-committer")

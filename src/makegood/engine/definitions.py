@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from makegood.errors import InputError, NotFound, nearest
 from makegood.expression import Expression, ExpressionError, compile_expression
 from makegood.language import load_canonical, pivots
 from makegood.model import Definition, SignalStep
-from makegood.ports import Journal
+from makegood.ports import Journal, StoredDefinition
 
 KEPT_MAX = 256
 """Compiled programs kept at once."""
@@ -45,6 +46,7 @@ class Definitions:
         self._journal = journal
         self._now_ms = now_ms
         self._kept: OrderedDict[tuple[str, int], Registered] = OrderedDict()
+        self._asking: dict[str, asyncio.Future[StoredDefinition | None]] = {}
         # The definitions themselves are kept with their ids, so that an id is never another's.
         self._versions: OrderedDict[int, tuple[Definition, tuple[str, int]]] = OrderedDict()
 
@@ -77,10 +79,24 @@ class Definitions:
         if version is not None and (name, version) in self._kept:
             self._kept.move_to_end((name, version))
             return self._kept[(name, version)]
-        stored = await self._journal.definition(name, version)
+        stored = await (self._newest(name) if version is None else self._journal.definition(name, version))
         if stored is None:
             raise NotFound(await self._unknown(name, version))
-        return self._keep(load_canonical(stored.tree), stored.version)
+        if (kept := self._kept.get((name, stored.version))) is None:
+            return self._keep(load_canonical(stored.tree), stored.version)
+        self._kept.move_to_end((name, stored.version))
+        return kept
+
+    async def _newest(self, name: str) -> StoredDefinition | None:
+        """The newest version as it is now: whoever asks while another asks already waits for the next answer."""
+        asking = self._asking.get(name)
+        if asking is not None:
+            # What that one is told may be older than our question; the first to wake asks for all of us.
+            await asyncio.wait([asking])
+        if (asking := self._asking.get(name)) is None:
+            asking = self._asking[name] = asyncio.ensure_future(self._journal.definition(name))
+            asking.add_done_callback(lambda _: self._asking.pop(name, None))
+        return await asyncio.shield(asking)
 
     async def _unknown(self, name: str, version: int | None) -> str:
         newest = {each.name: each.version for each in await self._journal.definitions()}

@@ -33,14 +33,16 @@ class Execution:
     Attributes:
         id: Its id.
         resumed: Whether the start found it there already.
+        seen: What the start's `look` made of it.
     """
 
-    __slots__ = ("_engine", "id", "resumed")
+    __slots__ = ("_engine", "id", "resumed", "seen")
 
-    def __init__(self, engine: Engine, execution_id: str, *, resumed: bool = False) -> None:
+    def __init__(self, engine: Engine, execution_id: str, *, resumed: bool = False, seen: Any = None) -> None:
         self._engine = engine
         self.id = execution_id
         self.resumed = resumed
+        self.seen = seen
 
     def __repr__(self) -> str:
         return f"Execution({self.id!r})"

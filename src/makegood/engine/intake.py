@@ -16,11 +16,13 @@ from makegood.engine.definitions import Definitions, Registered, check_payload
 from makegood.engine.live import Live, standing_of
 from makegood.engine.loading import load_state
 from makegood.engine.log import log, names
+from makegood.engine.repeats import Repeats
 from makegood.engine.requests import request_of
 from makegood.engine.runner import Runner
+from makegood.engine.starts import Turn
 from makegood.engine.suspects import Suspects
 from makegood.errors import Fenced, NotFound, Refused, StorageError
-from makegood.ports import Clock, InboxRow, Invoker, Journal, Leases, Stored
+from makegood.ports import Clock, InboxRow, Invoker, Journal, KeyedRequest, Leases, Requests, Stored
 
 CLAIM_MAX = 500
 """Executions claimed at once."""
@@ -34,8 +36,8 @@ LEFT_FOR_MS = 5_000
 """How long an execution is left alone whose services are not all here."""
 
 
-class Store(Journal, Leases, Protocol):
-    """Both storage ports in one adapter."""
+class Store(Journal, Requests, Leases, Protocol):
+    """The storage ports in one adapter."""
 
 
 class Intake:
@@ -56,6 +58,7 @@ class Intake:
         invoker: Invoker,
         clock: Clock,
         *,
+        repeats: Repeats,
         only: Collection[str] | None,
         room: Callable[[], int],
         on_fenced: Callable[[Fenced], None],
@@ -66,6 +69,7 @@ class Intake:
         self._definitions = definitions
         self._invoker = invoker
         self._clock = clock
+        self._repeats = repeats
         self._only = None if only is None else set(only)
         self._room = room
         self._on_fenced = on_fenced
@@ -79,6 +83,7 @@ class Intake:
         # finds an execution claimed without finding it here.
         self._claiming = asyncio.Lock()
         self._loading: dict[str, asyncio.Future[None]] = {}
+        self._vacant: set[str] = set()
         self._unserved: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._bringing: set[asyncio.Task[Live | None]] = set()
@@ -179,6 +184,7 @@ class Intake:
     async def _claim(self, limit: int, only: Collection[str] | None, *, early: bool = False) -> list[Stored]:
         async with self._claiming:
             found = await self._store.claim(self._clock.now_ms(), limit=limit, only=only, early=early)
+            self._vacant.difference_update(stored.execution_id for stored in found)
             for stored in found:
                 self._loading[stored.execution_id] = asyncio.get_running_loop().create_future()
         return found
@@ -276,49 +282,86 @@ class Intake:
         found = await self._claim(1, [execution_id], early=True)
         if found:
             return await self._take(found[0])
+        if self._is_here(execution_id):
+            return None
+        # Whoever takes it while we look takes it off this list, and then the row we find is an old one.
+        self._vacant.add(execution_id)
         stored = await self._store.find(execution_id)
+        vacant = execution_id in self._vacant
+        self._vacant.discard(execution_id)
         if stored is None:
             raise NotFound(f"there is no execution {execution_id!r}")
-        here = (self._runner.live, self._loading, self._runner.parking.under_way)
-        elsewhere = any(execution_id in each for each in here)
-        if stored.standing.parked or elsewhere:
+        if stored.standing.parked or not vacant or self._is_here(execution_id):
             return None
         # It has ended; or nobody has it although it is ours, since it was not understood, or went wrong: once more.
         self._loading[execution_id] = asyncio.get_running_loop().create_future()
         return await self._take(stored)
 
-    async def request(self, execution_id: str, news: inputs.Input, *, inbox_id: int | None = None) -> None:
+    async def request(
+        self, execution_id: str, news: inputs.Input, *, inbox_id: int | None = None, once: KeyedRequest | None = None
+    ) -> None:
         """Put a request before an execution, wherever it is; return when the verdict is durable.
+
+        Args:
+            once: Under which key it is asked: what was done under it is not done again.
 
         Raises:
             NotFound: There is no such execution.
             Refused: Its state does not allow it; nothing was changed.
             InputError: The payload of a signal does not fit.
+            Conflict: The key stands for another request.
         """
+        if once is None:
+            await self._ask(execution_id, news, inbox_id)
+            return
+        async with self._repeats.turn(once) as turn:
+            if turn is not None:
+                await self._ask(execution_id, news, inbox_id, once, turn)
+
+    def _is_here(self, execution_id: str) -> bool:
+        return any(execution_id in each for each in (self._runner.live, self._loading, self._runner.parking.under_way))
+
+    async def _ask(
+        self, execution_id: str, news: inputs.Input, inbox_id: int | None,
+        once: KeyedRequest | None = None, turn: Turn | None = None,
+    ) -> None:  # fmt: skip
         async with self.holding(execution_id) as live:
             if isinstance(news, inputs.Signal):
                 check_payload((node.step for node in live.program.nodes), news.name, news.payload)
-            await self._tell(live, news, inbox_id)
+            effectless = await self._tell(live, news, inbox_id, once, turn)
+        if effectless and inbox_id is not None:
+            await self._store.drop_inbox([inbox_id])
+        if effectless and once is not None:
+            await self._repeats.keep(once)
 
-    async def _tell(self, live: Live, news: inputs.Input, inbox_id: int | None) -> None:
-        """Put news before a live execution; return when what followed is durable."""
+    async def _tell(
+        self, live: Live, news: inputs.Input, inbox_id: int | None, once: KeyedRequest | None, turn: Turn | None
+    ) -> bool:
+        """Put news before a live execution; return when what followed is durable. Whether no record came of it."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def told(error: Exception | None) -> None:
+            if turn is not None and turn.kept:
+                turn.give()
             if not done.done():
                 done.set_result(None) if error is None else done.set_exception(error)
 
-        if inbox_id is not None:
-            live.inbox_ids.append(inbox_id)
+        position = live.position
+        live.inbox_ids += [] if inbox_id is None else [inbox_id]
+        live.requests += [] if once is None else [once]
         try:
             self._runner.tell(live, news, told)
         finally:
-            unsettled = inbox_id is not None and inbox_id in live.inbox_ids
-            if unsettled:
-                live.inbox_ids.remove(inbox_id)  # type: ignore[arg-type]
+            effectless = live.position == position
+            if effectless:
+                # Whatever comes next is not their effect.
+                live.inbox_ids = [each for each in live.inbox_ids if each != inbox_id]
+                live.requests = [each for each in live.requests if each is not once]
+            elif turn is not None and not done.done():
+                # Kept until the record is durable, also when nobody waits for it any more.
+                turn.kept = True
         await done
-        if unsettled:
-            await self._store.drop_inbox([inbox_id])  # type: ignore[list-item]
+        return effectless
 
     # --- the inbox ---
 

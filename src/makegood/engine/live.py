@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from makegood.core.events import Record
 from makegood.core.program import Program
 from makegood.core.state import Key, State
-from makegood.ports import Append, Standing, Start
+from makegood.ports import Append, KeyedRequest, Standing, Start
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +25,7 @@ class Live:
         held: How many look at it now: it stays in memory until they have.
         on_durable: What waits for everything queued so far.
         inbox_ids: Requests from other processes that the next record settles.
+        requests: Keyed requests that the next record is the effect of.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Live:
     asked: dict[tuple[Key, bool], None] = field(default_factory=dict)
     on_durable: list[Callable[[Exception | None], None]] = field(default_factory=list)
     inbox_ids: list[int] = field(default_factory=list)
+    requests: list[KeyedRequest] = field(default_factory=list)
 
 
 def append_of(execution: Live, record: Record, start: Start | None = None, together: str | None = None) -> Append:
@@ -56,9 +58,11 @@ def append_of(execution: Live, record: Record, start: Start | None = None, toget
         start=start,
         standing=execution.standing if changed else None,
         inbox_ids=tuple(execution.inbox_ids),
+        requests=tuple(execution.requests),
         together=together,
     )
     execution.inbox_ids.clear()
+    execution.requests.clear()
     execution.position += 1
     execution.queued += 1
     return append

@@ -17,6 +17,11 @@ class names:  # noqa: N801 - a namespace of constants
     EXECUTION_RESUMED = "execution_resumed"
     EXECUTION_UNSERVED = "execution_unserved"
     REQUEST_DROPPED = "request_dropped"
+    REQUEST_FAILED = "request_failed"
+    SERVER_LISTENS = "server_listens"
+    SERVER_STOPS = "server_stops"
+    TOKENS_UNREADABLE = "tokens_unreadable"
+    WRITE_ASKED = "write_asked"
     JUDGEMENT_FAILED = "judgement_failed"
 
 

@@ -91,6 +91,7 @@ class Parking:
             record=record,
             start=start,
             standing=standing,
+            requests=tuple(execution.requests),
             together=None if beside is None else beside[0].together,
         )
         self._committer.append(append, settled, beside)

@@ -8,21 +8,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
 
 from makegood.core.decide import begin
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
+from makegood.core.state import State
 from makegood.engine.committer import Pending
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.intake import Store
 from makegood.engine.live import Live, standing_of
+from makegood.engine.repeats import Repeats
 from makegood.engine.runner import Runner
 from makegood.engine.starts import StartRequest, Turn, Turns, checked_id, same_start, start_hash
 from makegood.errors import DefinitionError, Problem, nearest
 from makegood.language import services_of
 from makegood.model import Definition
-from makegood.ports import Start
+from makegood.ports import KeyedRequest, Start
 from makegood.services import Registry
+
+Look = Callable[[State], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An execution that was asked for.
+
+    Attributes:
+        found: Whether it was there already.
+        seen: What was made of its state as its first record left it; None if it was there already.
+    """
+
+    id: str
+    found: bool
+    seen: Any = None
 
 
 class Starter:
@@ -35,13 +55,14 @@ class Starter:
         check_usable: Raises when the engine is closed or broken.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything around it, by name
         self,
         runner: Runner,
         definitions: Definitions,
         registry: Registry,
         settings: Settings,
         *,
+        repeats: Repeats,
         only: Collection[str] | None,
         room: Callable[[], int],
         opened: Callable[[], Store],
@@ -55,10 +76,11 @@ class Starter:
         self._room = room
         self._opened = opened
         self._check_usable = check_usable
+        self._repeats = repeats
         self._turns = Turns()
 
-    async def register(self, definition: Definition) -> Registered:
-        """Register a workflow definition: a new version if its content is new, else the one there is.
+    async def register(self, definition: Definition) -> tuple[Registered, bool]:
+        """Register a workflow definition: a new version (True) if its content is new, else the one there is.
 
         Raises:
             DefinitionError: It names a service that is not registered here, or a workflow with a pivot would
@@ -68,11 +90,21 @@ class Starter:
         self._check_usable()
         # Before anything is stored: what is refused leaves no trace.
         self._check_services(services_of(definition), definition.name)
-        registered, _ = await self._definitions.register(definition)
-        return registered
+        registered, new = await self._definitions.register(definition)
+        return registered, new
 
-    async def start(self, workflow: Definition | str, request: StartRequest) -> tuple[str, bool]:
-        """The id of the execution, durable by then; whether it was there already.
+    async def start(
+        self,
+        workflow: Definition | str,
+        request: StartRequest,
+        once: KeyedRequest | None = None,
+        look: Look | None = None,
+    ) -> Started:
+        """The execution, durable by then.
+
+        Args:
+            once: Under which key it is asked.
+            look: Shown the state as its first record leaves it.
 
         Raises:
             InputError: The input does not fit, or the id is malformed.
@@ -81,12 +113,14 @@ class Starter:
             DefinitionError: A service is not registered.
         """
         if request.id is None:
-            return await self._start_new(workflow, request, None), False
+            return await self._start_new(workflow, request, None, once, look)
         turn = await self._turns.take(checked_id(request.id))
         try:
             if await self._was_started(request.id, request):
-                return request.id, True
-            return await self._start_new(workflow, request, turn), False
+                return Started(request.id, found=True)
+            if once is not None:
+                await self._repeats.done(once)
+            return await self._start_new(workflow, request, turn, once, look)
         finally:
             if not turn.kept:
                 turn.give()
@@ -99,9 +133,16 @@ class Starter:
         same_start(stored, request)
         return True
 
-    async def _start_new(self, workflow: Definition | str, request: StartRequest, turn: Turn | None) -> str:
+    async def _start_new(
+        self,
+        workflow: Definition | str,
+        request: StartRequest,
+        turn: Turn | None,
+        once: KeyedRequest | None,
+        look: Look | None,
+    ) -> Started:
         if isinstance(workflow, Definition):
-            registered = await self.register(workflow)
+            registered, _ = await self.register(workflow)
         else:
             registered = await self._definitions.get(workflow, request.version)
             self._check_services(registered.program.services, workflow)
@@ -112,6 +153,8 @@ class Starter:
         execution_id = request.id or new_id()
         moment = self._runner.moment()
         state, record = begin(registered.program, execution_id, request.input, moment, self._settings, business_key=key)
+        # Now: in the next moment it goes on.
+        seen = None if look is None else look(state)
         start = Start(
             workflow=registered.program.definition.name,
             version=registered.program.version,
@@ -122,8 +165,9 @@ class Starter:
             search={**search_of(registered, request.input), **request.search},
         )
         live = Live(execution_id, registered.program, state, 0, standing_of(state))
+        live.requests += [] if once is None else [once]
         await self.begin(live, record, start, turn=turn)
-        return execution_id
+        return Started(execution_id, found=False, seen=seen)
 
     async def begin(
         self, live: Live, record: Record, start: Start, *, turn: Turn | None = None, beside: Pending | None = None

@@ -107,6 +107,11 @@ def canonical(tree: Any) -> bytes:
     return msgspec.json.encode(tree, order="sorted")
 
 
+def attribute_text(value: Any) -> str:
+    """The text by which a search attribute is found: of a text itself, of anything else its JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def plain(tree: Any) -> str:
     """The text by which a definition is kept: keys in their own order."""
     return msgspec.json.encode(tree).decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ import msgspec
 
 from makegood.core.events import Record
 from makegood.errors import Fenced, StorageUnavailable
-from makegood.ports import Append, InboxRow, Query, Standing, Start, Stored, StoredDefinition
+from makegood.ports import Append, InboxRow, KeyedRequest, Query, Standing, Start, Stored, StoredDefinition
 from makegood.storage import rules
 from makegood.storage.codec import decode_record
 
@@ -53,13 +54,14 @@ class _Kept:
     inbox_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     incarnation: int = 0
     graceful: set[int] = field(default_factory=set)
+    requests: dict[str, KeyedRequest] = field(default_factory=dict)
 
     def as_it_is(self, execution_ids: Sequence[str]) -> Callable[[], None]:
         """What puts everything back that appends to these executions may change."""
         found = {each: self.rows.get(each) for each in execution_ids}
         rows = {each: row and replace(row, records=list(row.records)) for each, row in found.items()}
         keys, holders = dict(self.keys), {root: set(names) for root, names in self.holders.items()}
-        inbox, verdicts = dict(self.inbox), dict(self.verdicts)
+        inbox, verdicts, requests = dict(self.inbox), dict(self.verdicts), dict(self.requests)
 
         def put_back() -> None:
             for each, row in rows.items():
@@ -67,7 +69,8 @@ class _Kept:
                     self.rows.pop(each, None)
                 else:
                     self.rows[each] = row
-            self.keys, self.holders, self.inbox, self.verdicts = keys, holders, inbox, verdicts
+            self.keys, self.holders, self.requests = keys, holders, requests
+            self.inbox, self.verdicts = inbox, verdicts
 
         return put_back
 
@@ -126,6 +129,8 @@ class MemoryStore:
         if append.standing is not None:
             self._stand(row, append.standing)
         self._settle(append.inbox_ids, "")
+        for each in append.requests:
+            self._kept.requests.setdefault(each.key, each)
         return None
 
     def _begin(self, append: Append, row: _Row | None) -> tuple[Exception | None, _Row | None]:
@@ -186,6 +191,12 @@ class MemoryStore:
         found.sort(reverse=True)
         return [self._kept.rows[each].stored(each) for _, each in found[: query.limit]]
 
+    async def counts(self, workflow: str, *, most: int) -> dict[str, int]:
+        """See `Journal.counts`."""
+        self._check_open(reading=True)
+        found = Counter(row.standing.status for row in self._kept.rows.values() if row.start.workflow == workflow)
+        return {status: min(count, most) for status, count in found.items()}
+
     async def put_definition(
         self, name: str, tree: Any, version: int | None, now_ms: int
     ) -> tuple[StoredDefinition, bool]:
@@ -222,6 +233,24 @@ class MemoryStore:
         """See `Journal.aclose`."""
         self._closed = True
         self._kept.graceful.add(self._me)
+
+    # --- Requests ------------------------------------------------------------------------------
+
+    async def request(self, key: str) -> KeyedRequest | None:
+        """See `Requests.request`."""
+        self._check_open(reading=True)
+        return self._kept.requests.get(key)
+
+    async def keep(self, request: KeyedRequest) -> None:
+        """See `Requests.keep`."""
+        self._check_open()
+        copy = replace(request, answer=msgspec.json.decode(msgspec.json.encode(request.answer)))
+        self._kept.requests.setdefault(request.key, copy)
+
+    async def forget(self, before_ms: int) -> None:
+        """See `Requests.forget`."""
+        self._check_open()
+        self._kept.requests = {key: each for key, each in self._kept.requests.items() if each.at_ms >= before_ms}
 
     # --- Leases --------------------------------------------------------------------------------
 
@@ -306,5 +335,9 @@ def _matches(query: Query, execution_id: str, row: _Row) -> bool:
         and query.status in (None, row.standing.status)
         and query.business_key in (None, start.business_key)
         and (query.started_after_ms is None or start.started_at_ms > query.started_after_ms)
+        and all(
+            name in start.search and rules.attribute_text(start.search[name]) == text
+            for name, text in query.search.items()
+        )
         and (query.before is None or (start.started_at_ms, execution_id) < query.before)
     )

@@ -19,7 +19,7 @@ import apsw
 
 from makegood.core.events import Record
 from makegood.errors import StorageError, StorageUnavailable
-from makegood.ports import Append, InboxRow, Query, Stored, StoredDefinition
+from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, StoredDefinition
 from makegood.storage import migrate, rules
 from makegood.storage.sqlite import files, reader
 from makegood.storage.sqlite.failures import translated, translating
@@ -158,6 +158,10 @@ class SqliteStore:
         """See `Journal.query`."""
         return await self._read(partial(reader.query, self._reading, query))
 
+    async def counts(self, workflow: str, *, most: int) -> dict[str, int]:
+        """See `Journal.counts`."""
+        return await self._read(partial(reader.counts, self._reading, workflow, most))
+
     async def put_definition(
         self, name: str, tree: Any, version: int | None, now_ms: int
     ) -> tuple[StoredDefinition, bool]:
@@ -194,6 +198,20 @@ class SqliteStore:
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+    # --- Requests ------------------------------------------------------------------------------
+
+    async def request(self, key: str) -> KeyedRequest | None:
+        """See `Requests.request`."""
+        return await self._read(partial(reader.request, self._reading, key))
+
+    async def keep(self, request: KeyedRequest) -> None:
+        """See `Requests.keep`."""
+        await self._write_lane.run(partial(self._writing().keep, request))
+
+    async def forget(self, before_ms: int) -> None:
+        """See `Requests.forget`."""
+        await self._write_lane.run(partial(self._writing().forget, before_ms))
 
     # --- Leases --------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_search
 -- safe: in the transaction of its execution's row.
-INSERT INTO search_attribute (execution_id, name, value) VALUES (?, ?, ?)
+INSERT INTO search_attribute (execution_id, name, value, text, started_at_ms) VALUES (?, ?, ?, ?, ?)
 
 -- name: insert_record
 -- safe: UNIQUE (execution_id, position) refuses a position that is taken.
@@ -57,6 +57,22 @@ SELECT id FROM inbox_done ORDER BY id
 -- name: forget_inbox_done
 -- safe: only after the ids are durably gone from the inbox file; repeating it is no error.
 DELETE FROM inbox_done WHERE id IN (VALUES (?))
+
+-- name: insert_request
+-- safe: with its effect, or alone; a key that is kept already stays as it is.
+INSERT OR IGNORE INTO keyed_request (key, content, at_ms, answer) VALUES (?, ?, ?, ?)
+
+-- name: request
+-- safe: a read.
+SELECT key, content, at_ms, answer FROM keyed_request WHERE key = ?
+
+-- name: forget_requests
+-- safe: only what nobody repeats any more.
+DELETE FROM keyed_request WHERE at_ms < ?
+
+-- name: count
+-- safe: a read of one index, of so many entries at most.
+SELECT count(*) FROM (SELECT 1 FROM execution WHERE workflow = ? AND status = ? LIMIT ?)
 
 -- name: key_holder
 -- safe: a read inside the transaction that was refused.

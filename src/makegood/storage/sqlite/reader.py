@@ -12,7 +12,8 @@ from typing import Any
 import apsw
 
 from makegood.core.events import Record
-from makegood.ports import Query, Stored, StoredDefinition
+from makegood.core.state import STATUSES
+from makegood.ports import KeyedRequest, Query, Stored, StoredDefinition
 from makegood.storage import codec
 from makegood.storage.sqlite import rows
 from makegood.storage.sqlite.sql import QUERIES
@@ -47,13 +48,23 @@ def query_statement(wanted: Query) -> tuple[str, list[Any]]:
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    moment, name = ("a.started_at_ms", "a.execution_id") if wanted.search else ("e.started_at_ms", "e.id")
+    for number, (attribute, text) in enumerate(wanted.search.items()):
+        conditions.append("a.name = ? AND a.text = ?" if number == 0 else _HAS_ATTRIBUTE)
+        values += [attribute, text]
     if wanted.before is not None:
-        conditions.append("(e.started_at_ms, e.id) < (?, ?)")
+        conditions.append(f"({moment}, {name}) < (?, ?)")
         values += wanted.before
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     values.append(wanted.limit)
-    ordered = f"{QUERIES['stored']} INDEXED BY {_index(wanted)}{where}"
-    return f"{ordered} ORDER BY e.started_at_ms DESC, e.id DESC LIMIT ?", values
+    found = QUERIES["stored"] + (_BY_ATTRIBUTE if wanted.search else f" INDEXED BY {_index(wanted)}")
+    return f"{found}{where} ORDER BY {moment} DESC, {name} DESC LIMIT ?", values
+
+
+_BY_ATTRIBUTE = " JOIN search_attribute AS a INDEXED BY search_attribute_text ON e.id = a.execution_id"
+_HAS_ATTRIBUTE = (
+    "EXISTS (SELECT 1 FROM search_attribute AS b WHERE b.execution_id = e.id AND b.name = ? AND b.text = ?)"
+)
 
 
 def _index(wanted: Query) -> str:
@@ -83,6 +94,18 @@ def pages(connection: apsw.Connection, execution_id: str, start: int, limit: int
         if count < size:
             return
         at, left = at + size, None if left is None else left - size
+
+
+def counts(connection: apsw.Connection, workflow: str, most: int) -> dict[str, int]:
+    """See `Journal.counts`."""
+    found = {status: connection.execute(QUERIES["count"], (workflow, status, most)).get for status in STATUSES}
+    return {status: count for status, count in found.items() if count}
+
+
+def request(connection: apsw.Connection, key: str) -> KeyedRequest | None:
+    """See `Requests.request`."""
+    row = connection.execute(QUERIES["request"], (key,)).fetchone()
+    return None if row is None else rows.request(row)
 
 
 def definition(connection: apsw.Connection, name: str, version: int | None) -> StoredDefinition | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from makegood.ports import Append, Standing, Start, Stored, StoredDefinition
+from makegood.ports import Append, KeyedRequest, Standing, Start, Stored, StoredDefinition
 from makegood.storage import rules
 
 Row = tuple[Any, ...]
@@ -46,8 +46,26 @@ def search_rows(append: Append) -> list[Row]:
     """For `insert_search`."""
     assert append.start is not None
     return [
-        (append.execution_id, name, msgspec.json.encode(value).decode()) for name, value in append.start.search.items()
+        (
+            append.execution_id,
+            name,
+            msgspec.json.encode(value).decode(),
+            rules.attribute_text(value),
+            append.start.started_at_ms,
+        )
+        for name, value in append.start.search.items()
     ]
+
+
+def request_row(request: KeyedRequest) -> Row:
+    """For `insert_request`."""
+    return (request.key, request.content, request.at_ms, msgspec.json.encode(request.answer).decode())
+
+
+def request(row: Row) -> KeyedRequest:
+    """From `request`."""
+    key, content, at_ms, answer = row
+    return KeyedRequest(key=key, content=content, at_ms=at_ms, answer=msgspec.json.decode(answer))
 
 
 def stored(row: Row) -> Stored:

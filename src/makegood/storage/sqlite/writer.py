@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from makegood.errors import Fenced, StorageError, StorageUnavailable
-from makegood.ports import Append, Standing, Stored, StoredDefinition
+from makegood.ports import Append, KeyedRequest, Standing, Stored, StoredDefinition
 from makegood.storage import rules
 from makegood.storage.sqlite import reader, rows
 from makegood.storage.sqlite.failures import REFUSALS, translated
@@ -106,6 +106,7 @@ class Writer:
         standings: dict[str, Standing] = {}
         settled: list[rows.Row] = []
         ended: list[rows.Row] = []
+        requests: list[rows.Row] = []
         for number in numbers:
             each, text = batch[number], texts[number]
             if each.standing is not None and each.standing.ended_at_ms is not None:
@@ -122,12 +123,15 @@ class Writer:
             if text is not None:
                 records.append((each.execution_id, each.position, text))
             settled += [(each_id,) for each_id in each.inbox_ids]
+            if each.requests:
+                requests += [rows.request_row(request) for request in each.requests]
         self._execute("insert_execution", starts)
         self._execute("insert_search", search)
         self._execute("insert_record", records)
         self._stand(standings)
         self._execute("free_keys", ended)
         self._execute("insert_inbox_done", settled)
+        self._execute("insert_request", requests)
 
     def _stand(self, standings: dict[str, Standing]) -> None:
         changes = [rows.standing_row(each, standing, self._me) for each, standing in standings.items()]
@@ -204,6 +208,16 @@ class Writer:
         """See `Leases.clear_crashes`."""
         with self._transaction():
             self._connection.executemany(QUERIES["clear_crashes"], [(each,) for each in execution_ids])
+
+    def keep(self, request: KeyedRequest) -> None:
+        """See `Requests.keep`."""
+        with self._transaction():
+            self._execute("insert_request", [rows.request_row(request)])
+
+    def forget(self, before_ms: int) -> None:
+        """See `Requests.forget`."""
+        with self._transaction():
+            self._connection.execute(QUERIES["forget_requests"], (before_ms,))
 
     def inbox_done(self) -> list[int]:
         """Requests that are settled here and may still lie in the inbox file."""

@@ -1,0 +1,105 @@
+"""The engine as somebody holds it who only looks: pages of steps and records, what comes, what there is.
+
+Strangers keep out: nothing here changes anything, and all that is seen is durable (rule 35).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from makegood.core.effects import effects
+from makegood.core.events import Record
+from makegood.core.state import State
+from makegood.core.view import describe
+from makegood.engine.intake import Store
+from makegood.engine.listening import Listeners
+from makegood.engine.looking import Onlooker
+from makegood.errors import NotFound
+from makegood.ports import Query, Stored, StoredDefinition
+
+PAGE = 256
+"""Records read at once."""
+LOOK_S = 0.5
+"""How often the journal of an execution is looked at whose records nobody here makes durable."""
+COUNTED_MAX = 10_000
+"""No count of executions goes beyond it."""
+
+
+def whole(state: State) -> dict[str, Any]:
+    """A whole execution with its effect ledger."""
+    return {**describe(state), "effects": effects(state)}
+
+
+class Observer:
+    """Looks at executions and definitions.
+
+    Args:
+        opened: The store, or raises that the engine is closed.
+    """
+
+    def __init__(self, onlooker: Onlooker, listeners: Listeners, opened: Callable[[], Store]) -> None:
+        self._onlooker = onlooker
+        self._listeners = listeners
+        self._opened = opened
+
+    async def whole(self, execution_id: str) -> dict[str, Any]:
+        """The whole execution with its effect ledger.
+
+        Raises:
+            NotFound: There is no such execution.
+        """
+        return await self._onlooker.look(execution_id, whole)
+
+    async def row(self, execution_id: str) -> Stored:
+        """Its row. Raises as `whole`."""
+        stored = await self._opened().find(execution_id)
+        if stored is None:
+            raise NotFound(f"there is no execution {execution_id!r}")
+        return stored
+
+    async def executions(self, query: Query) -> Sequence[Stored]:
+        """Executions, newest first."""
+        return await self._opened().query(query)
+
+    async def records(self, execution_id: str, start: int, count: int) -> list[Record]:
+        """Some of its journal, from a position on. Raises as `whole`."""
+        records = await self._opened().load(execution_id, start=start, limit=count)
+        if not records:
+            await self.row(execution_id)
+        return records
+
+    async def follow(self, execution_id: str, start: int = 0) -> AsyncIterator[tuple[int, Record]]:
+        """Its records by position, those that are there and those that come, until it has ended. Raises as `whole`."""
+        with self._listeners.watching(execution_id) as heard:
+            while True:
+                stored = await self.row(execution_id)
+                while records := await self.records(execution_id, start, PAGE):
+                    for record in records:
+                        yield start, record
+                        start += 1
+                if stored.standing.ended_at_ms is not None and start >= stored.positions:
+                    return
+                try:
+                    async with asyncio.timeout(LOOK_S):
+                        news = await heard.get()
+                except TimeoutError:
+                    continue
+                # What is heard says only that there is something to look at.
+                while not heard.empty():
+                    news = heard.get_nowait()
+                if isinstance(news, Exception):
+                    raise news
+
+    async def definition(self, name: str, version: int | None = None) -> StoredDefinition | None:
+        """One version of a workflow, or the newest."""
+        return await self._opened().definition(name, version)
+
+    async def definitions(self) -> list[StoredDefinition]:
+        """The newest version of every workflow, by name."""
+        return await self._opened().definitions()
+
+    async def counts(self, workflow: str) -> dict[str, int]:
+        """How many executions of a workflow are in each state, up to `COUNTED_MAX`."""
+        return await self._opened().counts(workflow, most=COUNTED_MAX)

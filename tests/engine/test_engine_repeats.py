@@ -1,0 +1,117 @@
+"""The same Idempotency-Key has one effect: at once, later, after a crash, until a day has passed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import makegood as mg
+from makegood.core.inputs import Signal, Suspend
+from makegood.engine.client import Engine
+from makegood.engine.repeats import KEPT_MS, id_of
+from makegood.errors import Conflict
+
+pytestmark = pytest.mark.anyio
+
+QUEUE = mg.workflow("queue", mg.signal("a", "go"), mg.signal("b", "go"), output="${[steps.a, steps.b]}")
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.ms = 1_764_028_800_000
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+async def signal(engine: Engine, key: str, payload: object) -> str:
+    once = engine.repeats.keyed(key, "signal x go", payload)
+    return await engine.request("x", Signal("go", payload), once=once)
+
+
+async def test_a_repeated_signal_is_taken_once(tmp_path: Path) -> None:
+    async with Engine(tmp_path / "w.db") as engine:
+        execution = await engine.start(QUEUE, 1, id="x")
+
+        told = await asyncio.gather(*(signal(engine, "k", 1) for _ in range(20)))
+        assert set(told) == {"accepted"}
+        with pytest.raises(Conflict, match="other content") as refused:
+            await signal(engine, "k", 2)
+        assert refused.value.code == "idempotency_key_reused"
+        await signal(engine, "l", 2)
+
+        assert await execution.result() == [1, 2]
+        # After the end too: it was done.
+        assert await signal(engine, "l", 2) == "accepted"
+
+
+async def test_a_key_outlives_the_engine(tmp_path: Path) -> None:
+    async with Engine(tmp_path / "w.db") as engine:
+        await engine.start(QUEUE, 1, id="x")
+        await signal(engine, "k", 1)
+
+    async with Engine(tmp_path / "w.db") as engine:
+        await signal(engine, "k", 1)
+        await signal(engine, "l", 2)
+
+        assert await engine.result("x") == [1, 2]
+
+
+async def test_one_who_gave_up_waiting_does_not_let_the_repeat_in_twice(tmp_path: Path) -> None:
+    async with Engine(tmp_path / "w.db") as engine:
+        await engine.start(QUEUE, 1, id="x")
+        first = asyncio.ensure_future(signal(engine, "k", 1))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        await signal(engine, "k", 1)
+        await signal(engine, "l", 2)
+
+        assert await engine.result("x") == [1, 2]
+
+
+async def test_a_request_without_effect_is_remembered_too() -> None:
+    async with Engine(":memory:") as engine:
+        await engine.start(QUEUE, 1, id="x")
+        once = engine.repeats.keyed("k", "suspend x", None)
+        await engine.suspend("x")
+        await engine.request("x", Suspend(), once=once)
+        await engine.cancel("x")
+        assert (await engine.end("x"))["status"] == "compensated"
+
+        assert await engine.request("x", Suspend(), once=once) == "accepted"
+        assert await engine.repeats.done(once) is not None
+
+
+async def test_a_key_is_free_again_after_a_day() -> None:
+    clock = HandClock()
+    async with Engine(":memory:", clock=clock) as engine:
+        await engine.start(QUEUE, 1, id="x")
+        await signal(engine, "k", 1)
+        clock.ms += KEPT_MS + 1
+        await signal(engine, "k", 2)
+
+        assert await engine.result("x") == [1, 2]
+
+
+async def test_a_key_with_another_id_is_refused() -> None:
+    async with Engine(":memory:") as engine:
+        await engine.put(QUEUE)
+
+        async def start(name: str) -> object:
+            once = engine.repeats.keyed("k", "start", name)
+            return await engine.start("queue", 1, id=name, once=once)
+
+        await start("a")
+        await start("a")
+        with pytest.raises(Conflict, match="Idempotency-Key"):
+            await start("b")
+
+        assert [each.execution_id for each in await engine.list()] == ["a"]
+
+
+def test_a_key_gives_one_id() -> None:
+    assert id_of("k") == id_of("k") != id_of("l")
+    assert id_of("k")[14] == "8"
