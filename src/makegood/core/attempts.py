@@ -9,7 +9,7 @@ from makegood.core.flow import check_size
 from makegood.core.inputs import Granted, Replied, Unreachable
 from makegood.core.judgement import Judgement
 from makegood.core.outcome import Reply
-from makegood.core.program import Node, Undo, retriable_policy
+from makegood.core.program import Kind, Node, Undo, retriable_policy
 from makegood.core.state import MOVING, Instance, Key, Track
 from makegood.core.undoing import undo_failed
 from makegood.expression import PayloadTooLarge
@@ -109,7 +109,8 @@ def _ongoing(j: Judgement, node: Node, instance: Instance, track: Track, reply: 
     poll_at_ms = j.now_ms + max(0, reply.poll_after_ms or 0)
     until_ms = track.until_ms
     if until_ms is None:
-        bound = node.call.ongoing_timeout_ms
+        # A called workflow has no bound for being asked, and its own undo may be answered `ongoing` too.
+        bound = node.call.ongoing_timeout_ms if node.kind is Kind.CALL else None
         if bound is None and undo:
             # Forward, the execution's timeout ends it; nothing ends a compensation but a bound of its own.
             settings = j.settings

@@ -327,3 +327,18 @@ def services_named(tree: Any) -> set[str]:
         elif isinstance(each, list):
             open_.extend(each)
     return found
+
+
+def steps_calling_workflows(scenario: Scenario) -> set[str]:
+    """The ids of steps that call a workflow, and no service, in all its definitions."""
+    found: set[str] = set()
+    open_: list[Any] = [scenario.definition, *scenario.workflows]
+    while open_:
+        each = open_.pop()
+        if isinstance(each, Mapping):
+            if isinstance(each.get("workflow"), str) and isinstance(each.get("id"), str):
+                found.add(each["id"])
+            open_.extend(each.values())
+        elif isinstance(each, list):
+            open_.extend(each)
+    return found
