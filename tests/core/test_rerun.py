@@ -51,6 +51,18 @@ def test_the_steps_before_are_not_called_again_and_their_outputs_are_seen() -> N
     assert again.requests[0].key == "again:b:do"
 
 
+def test_a_sequence_that_had_not_begun_begins_with_its_first_step() -> None:
+    played = failed("a", inner("q", inner("r", "b", "c"), "d"), a=reject())
+    played.heal()
+    again = rerun_play(played, "a")
+    assert list(again) == [["a", "b", "c", "d"], "completed"]
+    played = failed(quiet("a"), inner("q", inner("r", "b", "c"), "d"), news=[(5, inputs.Cancel())], a=ok(delay_ms=10))
+
+    again = rerun_play(played, "b")
+
+    assert list(again) == [["b", "c", "d"], "completed"]
+
+
 def test_what_was_taken_over_is_undone_with_the_keys_of_the_execution_that_did_it() -> None:
     undo = {"input": {"id": "${execution.id}", "n": "${step.output.n}", "of": "${steps.a.n}"}}
     tree = [each("ship", "${[1, 2]}", "p"), call("a"), call("b", undo=undo), call("c")]

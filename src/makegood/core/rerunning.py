@@ -245,6 +245,10 @@ def take_over_from(j: Judgement, old: State, node: Node, request: Rerun) -> None
             _enter(j, instance)
         elif key[0] < node.index:
             j.emit(_taken_over(old, instance))
+    for index in sorted(around):
+        # A sequence around the step that the old execution had not come to. Of branches, one was taken.
+        if j.program.nodes[index].kind is Kind.SEQUENTIAL and (index, ()) not in old.instances:
+            j.emit(ev.StepStarted(j.program.nodes[index].name))
     for name, payloads in old.mailbox.items():
         if name in j.program.signals:
             for payload in payloads:
