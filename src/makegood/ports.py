@@ -122,9 +122,9 @@ class Start:
         workflow: Name of its workflow.
         version: Version of its workflow.
         start_hash: Hash of the start as sent, which decides "same content".
-        business_key: Held until the end, or None.
+        business_key: Held until the end, of a child until that of its root too (rule 28); or None.
         parent: Id of the execution that called this one, or None.
-        root: Id of the outermost execution of the family (its own id when it has no parent).
+        root: Id of the outermost execution of the family (its own id when it has no parent, or was called detached).
         search: Search attributes, name to value.
         rerun_of: Id of the execution that this one goes on in the place of, or None.
     """

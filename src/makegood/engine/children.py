@@ -10,6 +10,7 @@ in the end stops the parent for a person, since nobody knows then how its child 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
@@ -19,7 +20,7 @@ from makegood.core.events import Failure
 from makegood.core.inputs import ChildBegun, ChildEnded, ChildRefused, ChildResolved, Compensate, Halt, Suspend
 from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
-from makegood.core.state import ENDS, Key, State
+from makegood.core.state import ENDS, MOVING, Key, State
 from makegood.core.undoing import calling_execution
 from makegood.engine.child_start import call_of, missing, refusal
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
@@ -35,7 +36,7 @@ from makegood.ports import Invoker, Start, Stored
 News = ChildResolved | ChildBegun | ChildRefused | ChildEnded
 
 AGAIN_S = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""After so long what went wrong is tried again; then the last again and again, or the parent is stopped."""
+"""After so long what went wrong is tried again; then the parent is stopped. Trouble with the store passes by itself."""
 ELSEWHERE = frozenset({"unserved", "suspect"})
 """A child that this engine does not advance now, for a reason that passes."""
 
@@ -69,7 +70,6 @@ class Children:
         self._room = room
         self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._troubles: dict[tuple[str, Attend], int] = {}
 
     def attend(self, parent: Live, command: Attend) -> None:
         """Do what the parent's core wants of a child."""
@@ -96,33 +96,45 @@ class Children:
     # --- what goes wrong ---
 
     async def _attended(self, parent: Live, command: Attend) -> None:
+        """See to it that what is wanted is done, once or again; the parent stays in memory meanwhile."""
         try:
-            await self._attend(parent, command)
-            self._troubles.pop((parent.id, command), None)
-        except Exception as error:  # noqa: BLE001 - one child must not stop the others, nor keep its parent for ever
-            self._went_wrong(parent, command, error)
+            for number in itertools.count():
+                try:
+                    await self._attend(parent, command)
+                except Exception as error:  # noqa: BLE001 - one must not stop the others, nor keep its parent for ever
+                    if not self._goes_on(parent, command, error, number):
+                        return
+                else:
+                    return
+                await asyncio.sleep(AGAIN_S[min(number, len(AGAIN_S) - 1)])
+                if not self._wanted(parent, command):
+                    return
         finally:
             self._runner.attended(parent)
 
-    def _went_wrong(self, parent: Live, command: Attend, error: Exception) -> None:
-        passes = isinstance(error, StorageError | Fenced | Refused)
-        tries = self._troubles.get((parent.id, command), 0)
+    def _goes_on(self, parent: Live, command: Attend, error: Exception, number: int) -> bool:
+        """Whether what went wrong is to be tried again, at once after a pause."""
         child = parent.state.instances[command.key].child
-        if passes or tries < len(AGAIN_S):
-            self._troubles[(parent.id, command)] = tries + (not passes)
-            log.warning(names.CHILD_LEFT, execution=parent.id, child=child, want=command.want, error=repr(error))
-            self._go(self._again(parent, command, AGAIN_S[min(tries, len(AGAIN_S) - 1)]))
-            return
-        del self._troubles[(parent.id, command)]
-        log.error(names.CHILD_LOST, execution=parent.id, child=child, want=command.want, error=repr(error))
+        facts = {"execution": parent.id, "child": child, "want": command.want, "error": repr(error)}
+        if isinstance(error, Refused):
+            # The child goes on elsewhere, or later: who waits for it need not stay in memory.
+            log.warning(names.CHILD_LEFT, **facts)
+            self._go(self._again(parent, command))
+            return False
+        if isinstance(error, StorageError | Fenced) or number < len(AGAIN_S):
+            log.warning(names.CHILD_LEFT, **facts)
+            return True
+        log.error(names.CHILD_LOST, **facts)
         step = parent.state.name(command.key)
         note = f"the workflow that step {step!r} calls (execution {child!r}) cannot be looked after: {error!r}"
         if not parent.leaving:
             with suppress(Refused):
                 self._runner.tell(parent, Suspend("engine", note, "quarantine"))
+        return False
 
-    async def _again(self, parent: Live, command: Attend, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
+    async def _again(self, parent: Live, command: Attend) -> None:
+        """One that is not parked meanwhile, and asks anew when it is taken in again."""
+        await asyncio.sleep(AGAIN_S[-1])
         if self._wanted(parent, command):
             parent.sending += 1
             self.attend(parent, command)
@@ -130,7 +142,7 @@ class Children:
     def _wanted(self, parent: Live, command: Attend) -> bool:
         """Whether the parent, still in memory, wants what it wanted. Otherwise it says anew what it does."""
         state, undo = parent.state, command.want == "undo"
-        if parent.leaving or (command.key, undo) not in state.attending:
+        if parent.leaving or state.status not in MOVING or (command.key, undo) not in state.attending:
             return False
         return command.want != "run" or not state.is_halted(state.node(command.key), command.key[1])
 
@@ -171,8 +183,8 @@ class Children:
         if stored is None:
             await self._start(parent, key, child)
         elif stored.start.parent != calling_execution(parent.state, key):
-            why = f"its id {child!r} was taken by an execution that somebody started"
-            self._news(parent, ChildRefused(key, Failure("id_taken", why, outcome="rejected")))
+            why = f"its id {child!r} belongs to an execution that somebody else started"
+            self._refuse(parent, key, Conflict(why, code="id_taken", existing=child))
         elif call_of(parent.state, key).detached:
             self._begun(parent, key, child)
         else:
@@ -198,7 +210,7 @@ class Children:
         except Conflict as taken:
             if taken.code != "business_key_taken":
                 raise
-            self._news(parent, ChildRefused(key, Failure(taken.code, str(taken), taken.existing, "rejected")))
+            self._refuse(parent, key, taken)
             return
         if step.detached:
             self._begun(parent, key, child)
@@ -232,6 +244,10 @@ class Children:
         self._intake.allow(child)
         self._runner.begin(live, record, start, told, waits=not served or self._room() <= 0)
         await done
+
+    def _refuse(self, parent: Live, key: Key, taken: Conflict) -> None:
+        """Its id or its business key is another's."""
+        self._news(parent, ChildRefused(key, Failure(taken.code, str(taken), taken.existing, "rejected")))
 
     def _begun(self, parent: Live, key: Key, child: str) -> None:
         """A detached child is advanced here as its caller is, and is nobody's."""

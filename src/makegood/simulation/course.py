@@ -15,7 +15,7 @@ from makegood.core.children import Family, family_of
 from makegood.core.events import Failure, Record
 from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
-from makegood.core.state import Key, State
+from makegood.core.state import MOVING, Key, State
 from makegood.engine.child_start import call_of, missing, refusal
 from makegood.engine.definitions import Registered, business_key_of, check_payload, search_of
 from makegood.errors import Conflict, InputError, NotFound, Refused, nearest
@@ -81,7 +81,7 @@ class Course:
         self.services = services
         self.actions = actions
         self.acted: list[int | None] = [None] * len(actions)
-        self.worlds: dict[str, _Member] = {}
+        self.worlds: dict[str, Member] = {}
         self.records: list[Record] = []
         self.now_ms = START_MS
         self.crashes = 0
@@ -103,7 +103,7 @@ class Course:
         """The state of the execution that it is about."""
         return self.first.state
 
-    def begin(self, registered: Registered, value: Any, name: str, family: Family | None = None) -> _Member:
+    def begin(self, registered: Registered, value: Any, name: str, family: Family | None = None) -> Member:
         """Start an execution now.
 
         Raises:
@@ -120,10 +120,14 @@ class Course:
                 f"the business key {key!r} of workflow {workflow!r} is held by execution {holder!r}",
                 code="business_key_taken", existing=holder,
             )  # fmt: skip
-        return _Member(
-            self, registered, value, name, business_key=key, family=family, seed=self._seed + len(self.worlds),
+        return self.member(
+            registered, value, name, business_key=key, family=family, seed=self._seed + len(self.worlds),
             settings=self._settings, crash_after=self._crash_after, crash_before=self._crash_before,
         )  # fmt: skip
+
+    def member(self, registered: Registered, value: Any, name: str, **rest: Any) -> Member:
+        """One execution more, from its first record on."""
+        return Member(self, registered, value, name, **rest)
 
     def _holder(self, workflow: str, key: str | None) -> str | None:
         """Who holds a business key: to its end, and a child to its root's end (rule 28)."""
@@ -148,11 +152,15 @@ class Course:
             (at_ms, number) for number, each in enumerate(self.worlds.values()) if (at_ms := each.next_ms()) is not None
         ]
         if due and (until_ms is None or min(due)[0] <= until_ms):
-            at_ms, number = min(due)
+            at_ms, number = self.first_of(due)
             self.now_ms = max(self.now_ms, at_ms)
             list(self.worlds.values())[number].step()
             return True
         return self._act_on_end()
+
+    def first_of(self, due: list[tuple[int, int]]) -> tuple[int, int]:
+        """Which of the things that are due happens first: moments, each with the number of its execution."""
+        return min(due)
 
     def play(self, until: Callable[[], bool] = lambda: False, until_ms: int | None = None) -> None:
         """Let things happen until nothing is left that would move anything, or as long as is said."""
@@ -242,7 +250,7 @@ def news_of(action: Action) -> inputs.Input:
             raise InputError(f"an action cannot {other!r}")
 
 
-class _Member(World):
+class Member(World):
     """One execution among others of the same engine."""
 
     def __init__(self, course: Course, registered: Registered, value: Any, name: str, **rest: Any) -> None:
@@ -256,9 +264,13 @@ class _Member(World):
             course.services,
             execution_id=name,
             now_ms=course.now_ms,
-            on_record=lambda world: course.records.append(world.journal[-1]),
+            on_record=lambda _: self.recorded(),
             **rest,
         )
+
+    def recorded(self) -> None:
+        """Its newest record is written."""
+        self.course.records.append(self.journal[-1])
 
     def crash(self) -> None:
         """All die together."""
@@ -300,6 +312,8 @@ class _Member(World):
 
     def _care(self, command: Attend) -> None:
         key = command.key
+        if self.state.status not in MOVING or (key, command.want == "undo") not in self.state.attending:
+            return  # It says anew what it wants.
         match command.want:
             case "resolve":
                 self.hear(self._resolved(key))
