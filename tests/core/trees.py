@@ -1,7 +1,8 @@
 """Random sagas: definitions that the language accepts, services with a will of their own, news from outside.
 
 Every step has a service of its own, `cN.do`, undone by `cN.undo`; what it answers is drawn apart
-from the tree. An ok call answers `{"n": the innermost loop number}`.
+from the tree. An ok call answers `{"n": the innermost loop number}`. The workflows of a family share
+one count of steps, so that a name means one step.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from makegood.simulation.script import Scripted
 
 DEPTH_MAX = 5
 CALLS_MAX = 14
+NESTING_MAX = 3
+"""Workflows around a workflow."""
 CODES = ("sold_out", "wrong")
 SIGNALS = ("go", "stop")
 
@@ -34,6 +37,9 @@ class _Draft:
     undone: list[str] = field(default_factory=list)
     tree: dict[str, Any] = field(default_factory=dict)
     inside_finally: bool = False
+    children: bool = False
+    nesting: int = 0
+    workflows: list[dict[str, Any]] = field(default_factory=list)
 
     def name(self, letter: str) -> str:
         self.steps += 1
@@ -54,7 +60,7 @@ def _step(draft: _Draft, depth: int) -> dict[str, Any]:
     leaf = depth >= DEPTH_MAX or len(draft.calls) >= CALLS_MAX
     kinds = _LEAVES if leaf else (_KINDS if depth < 2 else (*_KINDS, *_LEAVES))
     step: dict[str, Any] = draft.one_of(*kinds)(draft, depth)
-    if draft.chance(20):
+    if draft.chance(20) and "when" not in step:
         step["when"] = draft.one_of(
             "false", "input.no", "input.yes", "input.yes", "input.yes", "input.no", "input.no", "input.absent"
         )
@@ -98,6 +104,112 @@ def _compensation(draft: _Draft, name: str) -> Any:
     if draft.chance(3):
         found["timeout"] = "2s"
     return found
+
+
+def _child(draft: _Draft, depth: int) -> dict[str, Any]:
+    """A call of another workflow: a new one, or one that is called elsewhere too."""
+    if not draft.children or draft.nesting >= NESTING_MAX:
+        return _call(draft, depth)
+    detached = draft.chance(6)
+    if draft.workflows and draft.chance(4):
+        name = draft.one_of(*draft.workflows)["name"]
+    else:
+        name = _workflow(draft, pivot=draft.chance(3) if detached else draft.chance(20))
+    step: dict[str, Any] = {"id": draft.name("k"), "workflow": name}
+    if draft.chance(10):
+        step["input"] = draft.one_of({"yes": "${input.yes}"}, "${input}")
+    if detached:
+        step["detached"] = True
+    elif not draft.inside_finally and draft.chance(5):
+        draft.undone.append(step["id"])
+        step["compensation"] = _compensation(draft, step["id"])
+    return step
+
+
+def _workflow(draft: _Draft, *, pivot: bool) -> str:
+    """A workflow for others to call; its name."""
+    around, draft.inside_finally = draft.inside_finally, False
+    draft.nesting += 1
+    tree = {"name": draft.name("flow"), "steps": _steps(draft, 2, 3)}
+    if pivot:
+        tree["steps"] += _past_return(draft)
+    _top_level(draft, tree)
+    if draft.chance(8):
+        tree["business_key"] = draft.one_of("'one'", "input.yes ? 'y' : 'n'", "input.absent")
+    draft.nesting -= 1
+    draft.inside_finally = around
+    draft.workflows.append(tree)
+    return tree["name"]
+
+
+# --- a point of no return, and what may stand behind it --------------------------------------------
+
+
+def _past_return(draft: _Draft) -> list[dict[str, Any]]:
+    """A pivot, alone or inside something or beside something, and steps behind it."""
+    pivot = _plain_call(draft)
+    pivot["pivot"] = True
+    if draft.chance(3):
+        pivot["retriable"] = True
+    match draft.one_of("alone", "alone", "beside", "inside"):
+        case "beside":
+            branches = [pivot, *_safe_steps(draft, 1)]
+            first: dict[str, Any] = {"id": draft.name("p"), "parallel": branches}
+            pivot["retriable"] = True
+        case "inside":
+            first = {"id": draft.name("q"), "sequential": [pivot, *_safe_steps(draft, 1)]}
+        case _:
+            first = pivot
+    return [first, *(_safe_steps(draft, 0) if draft.chance(2) else [])]
+
+
+def _plain_call(draft: _Draft) -> dict[str, Any]:
+    step = _call(draft, 0)
+    if "compensation" in step:
+        draft.undone.remove(step["id"])
+    return {key: value for key, value in step.items() if not key.startswith("compensat")}
+
+
+def _safe_steps(draft: _Draft, depth: int) -> list[dict[str, Any]]:
+    return [_safe_step(draft, depth) for _ in range(1 + draft.pick(3))]
+
+
+def _safe_step(draft: _Draft, depth: int) -> dict[str, Any]:
+    """A step that may run when there is no way back."""
+    kinds = ["call", "call", "call", "wait", "signal", "set", "child"]
+    if depth < DEPTH_MAX - 1:
+        kinds += ["sequential", "parallel", "if", "foreach", "try"]
+    match draft.one_of(*kinds):
+        case "wait":
+            return _wait(draft, depth)
+        case "set":
+            return {"id": draft.name("v"), "set": draft.one_of({"x": 1}, {"x": 1}, {"x": "${input.absent}"})}
+        case "signal":
+            step = _signal(draft, depth)
+            if "on_timeout" in step:
+                step["on_timeout"] = "continue"
+            return step
+        case "child" if draft.children and draft.nesting < NESTING_MAX:
+            name = _workflow(draft, pivot=draft.chance(2))
+            return {"id": draft.name("k"), "workflow": name, "detached": True}
+        case "sequential":
+            return {"id": draft.name("q"), "sequential": _safe_steps(draft, depth + 1)}
+        case "parallel":
+            return {"id": draft.name("p"), "parallel": _safe_steps(draft, depth + 1)}
+        case "if":
+            return {"id": draft.name("i"), "if": "input.yes", "then": _safe_steps(draft, depth + 1)}
+        case "foreach":
+            name = draft.name("f")
+            steps = _safe_steps(draft, depth + 1)
+            return {"id": name, "foreach": [1, 2], "as": f"{name}_item", "index_as": f"{name}_index", "steps": steps}
+        case "try":
+            return {
+                "id": draft.name("t"),
+                "try": _safe_steps(draft, depth + 1),
+                "catch": [{"steps": _safe_steps(draft, depth + 1)}],
+            }
+        case _:
+            return {**_plain_call(draft), draft.one_of("retriable", "read_only"): True}
 
 
 def _sequential(draft: _Draft, depth: int) -> dict[str, Any]:
@@ -206,7 +318,7 @@ def _failure(draft: _Draft) -> dict[str, Any]:
     return {"id": draft.name("x"), "fail": {"error": draft.one_of(*CODES), "message": "no"}}
 
 
-_LEAVES = (_call, _call, _call, _wait, _signal, _set, _fail)
+_LEAVES = (_call, _call, _call, _wait, _signal, _set, _fail, _child)
 _KINDS = (
     _call,
     _call,
@@ -224,15 +336,25 @@ _KINDS = (
     _wait,
     _signal,
     _set,
+    _child,
+    _child,
 )
 
 
-def definition(pick: Pick) -> _Draft:
-    """A definition: its tree, the names of its calls, and of those with a compensation."""
-    draft = _Draft(pick)
+def definition(pick: Pick, *, children: bool = False) -> _Draft:
+    """A definition: its tree, those that it calls, the names of its calls, and of those with a compensation."""
+    draft = _Draft(pick, children=children)
     tree: dict[str, Any] = {"name": "saga", "steps": [_step(draft, 0), *_steps(draft, 0, 4)]}
-    if draft.chance(2):
+    if draft.chance(4):
+        tree["steps"] += _past_return(draft)
+    elif draft.chance(2):
         tree["steps"].append(_failure(draft))
+    _top_level(draft, tree)
+    draft.tree = tree
+    return draft
+
+
+def _top_level(draft: _Draft, tree: dict[str, Any]) -> None:
     tree["error_handling"] = draft.one_of(
         "compensation",
         "compensation",
@@ -247,8 +369,6 @@ def definition(pick: Pick) -> _Draft:
         tree["compensation_order"] = "structured"
     if draft.chance(6):
         tree["timeout"] = draft.one_of("2s", "20s", "20s")
-    draft.tree = tree
-    return draft
 
 
 # --- what services answer ------------------------------------------------------------------------
@@ -332,16 +452,23 @@ DEEDS = (
     "retry",
     "resolve",
     "resolve",
+    "settle",
+    "give up",
 )
 MOMENTS = (0, 1, 50, 170, 420, 1000, 1500, 2500, 4000, 6000, 9000, 15_000, 30_000, 60_000)
 
 
 @dataclass(frozen=True)
 class News:
-    """Something from outside, so long after the start."""
+    """Something from outside, so long after the start.
+
+    Attributes:
+        who: Which execution of a family it is for, as a number that goes round.
+    """
 
     at_ms: int
     deed: str
+    who: int = 0
 
 
 @dataclass(frozen=True)
@@ -356,13 +483,15 @@ class Saga:
     crash_after: tuple[int, ...]
     crash_before: tuple[int, ...]
     seed: int
+    workflows: tuple[dict[str, Any], ...] = ()
 
 
-def saga(pick: Pick, *, crashes: bool = True) -> Saga:
+def saga(pick: Pick, *, crashes: bool = True, children: bool = False) -> Saga:
     """A definition, its services, what happens from outside, and after or over which records it crashes."""
-    draft = definition(pick)
+    draft = definition(pick, children=children)
     down = [draft.one_of(*draft.calls)] if draft.calls and draft.chance(5) else []
-    news = [News(draft.one_of(*MOMENTS), draft.one_of(*DEEDS)) for _ in range(pick(5))]
+    who = 6 if children else 1
+    news = [News(draft.one_of(*MOMENTS), draft.one_of(*DEEDS), pick(who)) for _ in range(pick(5))]
     numbers = [[2 + pick(60) for _ in range(pick(5))] if crashes else [] for _ in "ab"]
     return Saga(
         tree=draft.tree,
@@ -373,10 +502,11 @@ def saga(pick: Pick, *, crashes: bool = True) -> Saga:
         crash_after=tuple(numbers[0]),
         crash_before=tuple(numbers[1]),
         seed=pick(4),
+        workflows=tuple(draft.workflows),
     )
 
 
 @st.composite
-def sagas(draw: Any, *, crashes: bool = True) -> Saga:
-    """Sagas, chosen by Hypothesis."""
-    return saga(lambda below: draw(st.integers(0, below - 1)) if below > 1 else 0, crashes=crashes)
+def sagas(draw: Any, *, crashes: bool = True, children: bool = False) -> Saga:
+    """Sagas, chosen by Hypothesis; with children, families of them."""
+    return saga(lambda below: draw(st.integers(0, below - 1)) if below > 1 else 0, crashes=crashes, children=children)

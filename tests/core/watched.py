@@ -12,8 +12,10 @@ from trees import SIGNALS, News, Saga
 from makegood.core import events as ev
 from makegood.core import inputs
 from makegood.core.evolve import close_record, evolve, fold
+from makegood.core.failing import RESOLVED
+from makegood.core.operating import _waiting_for_a_person
 from makegood.core.outstanding import Command, Send, outstanding, ripen
-from makegood.core.program import Kind
+from makegood.core.program import Kind, Program
 from makegood.core.state import ROOT, Key, State
 from makegood.core.transitions import execution_allowed, place_of, step_allowed
 from makegood.core.undoing import calling_execution
@@ -43,10 +45,15 @@ class Fates(ScriptedServices):
         script, read = self.scripts.get(call.method, []), self._read.get(key, 0)
         self._read[key] = read + 1
         reply = script[read] if read < len(script) else Scripted(kind="ok", effect=True)
-        there = f"{key.removesuffix(':undo')}:do" in self.ledger._applied
+        there = self._is_there(key.removesuffix(":undo"))
         if reply.kind == "ok" or (reply.value == 404 and there):
             return Scripted(kind="ok", value=_answer(key), delay_ms=reply.delay_ms, effect=True)
         return reply
+
+    def _is_there(self, key: str) -> bool:
+        """Whether there is something to undo: an effect, or what a called workflow did, which no service knows of."""
+        called = key.split(":")[1].startswith("k")
+        return f"{key}:undo" not in self.ledger._undone if called else f"{key}:do" in self.ledger._applied
 
     def answered(self, call: Call, reply: Scripted, now_ms: int) -> None:
         super().answered(call, reply, now_ms)
@@ -65,11 +72,14 @@ def _answer(key: str) -> dict[str, int]:
     return {"n": int(name.rsplit("[", 1)[1][:-1]) if "[" in name else 0}
 
 
-class Watched(World):
-    """One execution under watch."""
+class Watching(World):
+    """What watches one execution, in a world of its own or in a family."""
 
-    def __init__(self, saga: Saga, before: Watched | None = None, **rest: Any) -> None:
+    def watch_for(self, saga: Saga, before: int = 0) -> None:
+        """Begin to watch. `before`: records that an earlier play has written."""
         self.saga = saga
+        self.person: set[Key] = set()
+        self.helped = 0
         self.shadow: State | None = None
         self.handed: set[Command] = set()
         self.order = random.Random(saga.seed)
@@ -79,13 +89,7 @@ class Watched(World):
         self.requests: list[tuple[Call, Key]] = []
         self.undone: set[Key] = set()
         self.caught: set[Key] = set()
-        services = rest.pop("services", None) or Fates(saga.scripts, saga.down)
-        definition = rest.pop("program", None) or load_tree(saga.tree).definition
-        if before is not None:
-            # It reruns that one: what was seen of the calls that it takes over counts here.
-            self.requests, self.undone, self.caught = list(before.requests), set(before.undone), set(before.caught)
-        self._before = len(rest.get("journal", ()))
-        super().__init__(definition, INPUT, services, on_record=_watch, seed=saga.seed, **rest)
+        self._before = before
 
     def _later(self, act: Callable[[], object], delay_ms: int = 0) -> None:
         """With a seed, news that come at the same moment come in any order; after what services do then."""
@@ -154,6 +158,8 @@ class Watched(World):
                 self._check_turn(shadow, (shadow.program.index[event.step], event.iteration))
             case ev.UndoDone():
                 assert (shadow.program.index[event.step], event.iteration) not in self.undone, "I5: undone twice"
+            case ev.AbortDecided():
+                assert not shadow.pivoted or event.cause == RESOLVED, "rule 26: an abort behind a pivot"
             case ev.CompensationStarted():
                 assert not any(not undo for _, undo in shadow.open), "I3: compensation while a call is open"
             case ev.ScopeUndoing():
@@ -265,19 +271,45 @@ class Watched(World):
 
         self.at(at_ms, act)
 
+    def help_on(self) -> bool:
+        """Do what a person or caller has to, so that it goes on; whether there was anything to do."""
+        if self.state.status == "suspended":
+            self.helped += 1
+            stuck = self.helped % 3 == 0 and self.state.suspended_reason == "after_pivot" and self.state.stuck
+            self.tell_in_time(self.now_ms, lambda state: _settle(self, state) if stuck else inputs.Resume())
+        elif not self.state.ended and self.state.waiting:
+            for name in [name for name, keys in self.state.waiting.items() if keys]:
+                self.tell_in_time(self.now_ms, lambda _, name=name: inputs.Signal(name, {"n": 1}))  # type: ignore[misc]
+        else:
+            return False
+        return True
+
+
+class Watched(Watching):
+    """One execution under watch."""
+
+    def __init__(self, saga: Saga, before: Watched | None = None, **rest: Any) -> None:
+        self.watch_for(saga, len(rest.get("journal", ())))
+        services = rest.pop("services", None) or Fates(saga.scripts, saga.down)
+        definition = rest.pop("program", None) or load_tree(saga.tree).definition
+        if before is not None:
+            # It reruns that one: what was seen of the calls that it takes over counts here.
+            self.requests, self.caught = list(before.requests), set(before.caught)
+            self.undone = before.undone & _taken_over(definition, rest["journal"][0])
+        super().__init__(definition, INPUT, services, on_record=_watch, seed=saga.seed, **rest)
+
     def finish(self) -> State:
         """Play on, with whatever a person or caller would have to add, until the end."""
         self.run()
         for _ in range(60):
-            if self.state.status == "suspended":
-                self.tell_in_time(self.now_ms, lambda _: inputs.Resume())
-            elif not self.state.ended and self.state.waiting:
-                for name in [name for name, keys in self.state.waiting.items() if keys]:
-                    self.tell_in_time(self.now_ms, lambda _, name=name: inputs.Signal(name, {"n": 1}))  # type: ignore[misc]
-            else:
+            if not self.help_on():
                 break
             self.run()
         return self.state
+
+
+def _taken_over(program: Program, first: ev.Record) -> set[Key]:
+    return {(program.index[each.step], each.iteration) for each in first.events if isinstance(each, ev.StepTakenOver)}
 
 
 def _watch(world: World) -> None:
@@ -339,7 +371,17 @@ def _signal(state: State, name: str) -> inputs.Input | None:
     return inputs.Signal(name, {"n": 1}) if state.waiting.get(name) and not state.ended else None
 
 
-def _input(world: Watched, state: State, each: News) -> inputs.Input | None:
+def _settle(world: Watching, state: State, outcome: Any = "succeeded") -> inputs.Input:
+    """A person settles a step that waits for one."""
+    waiting = _waiting_for_a_person(state)
+    if not waiting:
+        return inputs.Resume()
+    name, key = next(iter(waiting.items()))
+    world.person.add(key)
+    return inputs.Resolve(name, "by hand", outcome=outcome)
+
+
+def _input(world: Watching, state: State, each: News) -> inputs.Input | None:
     match each.deed:
         case "crash":
             world.crash()
@@ -351,6 +393,10 @@ def _input(world: Watched, state: State, each: News) -> inputs.Input | None:
                 state.name(key) for key in state.entries if state.instances[key].compensation in {"failed", "armed"}
             ]
             return inputs.Resolve(left[0] if left else "c1", "by hand")
+        case "settle":
+            return _settle(world, state)
+        case "give up":
+            return _settle(world, state, "failed")
         case "go" | "stop":
             return inputs.Signal(each.deed, {"n": 2})
         case "retry":
@@ -368,7 +414,7 @@ def _input(world: Watched, state: State, each: News) -> inputs.Input | None:
 # --- at the end -----------------------------------------------------------------------------------
 
 
-def check_end(world: Watched) -> None:
+def check_end(world: Watching) -> None:
     """I1 and I2, when nothing is left that could happen."""
     state, applied = world.state, world.services.ledger._applied
     assert state.ended, (state.status, state.phase, state.waiting)
@@ -385,7 +431,7 @@ def check_end(world: Watched) -> None:
         assert instance.forward in {"succeeded", "failed", "unknown", "skipped"}
         if state.status == "compensated" and node.undo is not None and instance.compensation != "skipped":
             assert not there or instance.note, f"I1: an effect of {state.name(key)} remains"
-        if state.status == "completed" and instance.forward == "succeeded":
+        if state.status == "completed" and instance.forward == "succeeded" and key not in world.person:
             if instance.compensation in {"done", "failed"}:
                 assert instance.compensation == "done", "I2: completed, and an undo failed"
                 assert _caught_around(world, key), f"I2: {state.name(key)} undone by nothing that caught"
@@ -396,6 +442,6 @@ def check_end(world: Watched) -> None:
             assert not there, f"the effect of {state.name(key)} was undone and is there"
 
 
-def _caught_around(world: Watched, key: Key) -> bool:
+def _caught_around(world: Watching, key: Key) -> bool:
     nodes = world.program.nodes
     return any((outer, key[1][: nodes[outer].depth]) in world.caught for outer in world.program.around(key[0]))

@@ -46,12 +46,21 @@ EXECUTION: tuple[Transition, ...] = (
     Transition(
         "compensating", ev.CompensationFailed, "compensation_failed", "each entry is settled or left, some failed"
     ),
-    Transition("failed", ev.CompensationStarted, "compensating", "an operator's `compensate`"),
-    Transition("compensation_failed", ev.CompensationStarted, "compensating", "an operator's `retry` or `resolve`"),
+    Transition(
+        "failed", ev.CompensationStarted, "compensating", "an operator's `compensate`, or the abort of a child's parent"
+    ),
+    Transition(
+        "compensation_failed",
+        ev.CompensationStarted,
+        "compensating",
+        "an operator's `retry` or `resolve`, or the abort of a child's parent",
+    ),
+    Transition("completed", ev.CompensationStarted, "compensating", "a child, and its parent's abort reaches it"),
     Transition("failed", ev.ExecutionSuperseded, "superseded", "an operator's `rerun`: another goes on in its place"),
     Transition(FORWARD, ev.ExecutionSuspended, "suspended", "an operator, a pivot, quarantine"),
     Transition(HALTING, ev.ExecutionSuspended, "suspended", "an operator, quarantine"),
     Transition("compensating", ev.ExecutionSuspended, "suspended", "quarantine"),
+    Transition("suspended", ev.ExecutionSuspended, "suspended", "behind a pivot one more step waits for a person"),
     Transition("suspended", ev.AbortDecided, "suspended", "an open attempt failed; halting begins at `resume`"),
     Transition("suspended", ev.ExecutionResumed, FORWARD, "it was going forward"),
     Transition("suspended", ev.ExecutionResumed, HALTING, "it was halting, or has been aborted meanwhile"),
