@@ -16,6 +16,7 @@ The tree (each has a stable `code`; a message says what happened, which one, and
     │   ├── StorageCorrupt              the file is damaged; nothing was written
     │   └── StorageVersion              the schema is newer or older than this code
     ├── Fenced                          this engine has lost the right to write
+    ├── ServerUnavailable               a server cannot be reached, or can do nothing at the moment
     ├── ServiceError
     │   └── Rejected                    raised by a local service: a definite no
     └── ExecutionEnded                  an execution ended otherwise than completed
@@ -170,6 +171,12 @@ class Fenced(MakegoodError):
     """This engine has lost the right to write; what it did not commit is for its successor."""
 
     code = "fenced"
+
+
+class ServerUnavailable(MakegoodError):
+    """A server of ours cannot be reached, or can do nothing at the moment."""
+
+    code = "server_unavailable"
 
 
 class ServiceError(MakegoodError):

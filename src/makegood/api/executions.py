@@ -216,7 +216,7 @@ def act(kind: str) -> Any:
 
     async def handler(asked: Asked) -> Answer:
         body: Request = shaped(asked.body, Request)
-        return await _request(asked, kind, {"note": body.note})
+        return await _request(asked, kind, {"note": body.note, "by": body.by})
 
     return handler
 
@@ -238,7 +238,7 @@ async def signal(asked: Asked) -> Answer:
 
 async def _request(asked: Asked, kind: str, arguments: dict[str, Any]) -> Answer:
     engine, execution_id = asked.server.engine, asked.path["id"]
-    news = request_of(kind, {"by": asked.who.name, **arguments})
+    news = request_of(kind, arguments if asked.server.tokens is None else {**arguments, "by": asked.who.name})
     verdict = await engine.request(execution_id, news, once=asked.once(arguments))
     standing = (await engine.observer.row(execution_id)).standing
     told = {

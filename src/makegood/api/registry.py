@@ -16,12 +16,12 @@ from makegood.services.secrets import is_reference
 async def list_(asked: Asked) -> Answer:
     """All of them."""
     registry = asked.server.registry
-    return Answer(200, {"services": [_view(registry, name) for name in sorted(registry.names())]})
+    return Answer(200, {"services": [view(registry, name) for name in sorted(registry.names())]})
 
 
 async def show(asked: Asked) -> Answer:
     """One of them."""
-    return Answer(200, _view(asked.server.registry, asked.path["name"]))
+    return Answer(200, view(asked.server.registry, asked.path["name"]))
 
 
 async def put(asked: Asked) -> Answer:
@@ -30,13 +30,13 @@ async def put(asked: Asked) -> Answer:
     shaped(asked.body, PutService)
     once = asked.once(asked.body)
     if once is not None and await asked.server.engine.repeats.done(once) is not None:
-        return Answer(200, _view(registry, name))
+        return Answer(200, view(registry, name))
     there = registry.knows(name)
     given = {key: value for key, value in asked.body.items() if value is not None}
     registry.register(name, service_from(name, given))
     if once is not None:
         await asked.server.engine.repeats.keep(once)
-    return Answer(200 if there else 201, _view(registry, name))
+    return Answer(200 if there else 201, view(registry, name))
 
 
 async def remove(asked: Asked) -> Answer:
@@ -49,7 +49,8 @@ async def remove(asked: Asked) -> Answer:
     return Answer(204)
 
 
-def _view(registry: Registry, name: str) -> dict[str, Any]:
+def view(registry: Registry, name: str) -> dict[str, Any]:
+    """A service as it is told: secrets are masked."""
     config = registry.config(name)
     return {
         "name": name,

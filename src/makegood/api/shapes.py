@@ -17,6 +17,7 @@ Count = Annotated[int, Meta(ge=0)]
 Version = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Text = Annotated[str, Meta(max_length=1_000)]
 Note = Annotated[str, Meta(max_length=10_000, description="Why; kept in the history.")]
+By = Annotated[str, Meta(max_length=200, description="Who asks; where tokens are asked for, the token's name.")]
 Key = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Moment = Annotated[str, Meta(description="RFC 3339, UTC, with milliseconds.")]
 Status = Literal[
@@ -47,6 +48,7 @@ class Request(Body):
     """Ask something of an execution."""
 
     note: Note = ""
+    by: By = ""
 
 
 class ResolveStep(Body):
@@ -56,6 +58,7 @@ class ResolveStep(Body):
     note: Annotated[str, Meta(min_length=1, max_length=10_000, description="How it was settled; kept.")]
     as_: Literal["succeeded", "failed"] | None = msgspec.field(default=None, name="as")
     output: Any = None
+    by: By = ""
 
 
 class PutService(Body):

@@ -83,6 +83,29 @@ async def put_request(database: str, config: Config, execution_id: str, kind: st
     return await _decided_there(database, path, execution_id, kind, body)
 
 
+async def start_here(database: str, config: Config, workflow: str, given: Any, **options: Any) -> dict[str, Any]:
+    """Start an execution in a database that no engine holds: it goes on when one does.
+
+    Args:
+        given: The input.
+        options: What `Engine.start` takes besides.
+
+    Returns:
+        The execution.
+
+    Raises:
+        StorageHeld: An engine holds the database: it is the one to ask.
+        MakegoodError: As `Engine.start`.
+    """
+    async with _closed_engine(database, config) as engine:
+        execution = await engine.start(workflow, given, **options)
+        return await engine.observer.whole(execution.id)
+
+
+def _closed_engine(database: str, config: Config) -> Engine:
+    return Engine(database, settings=settings_of(config), only=(), drain_seconds=0.0, registry=_Closed())
+
+
 def _check_signal(steps: list[SignalStep], body: dict[str, Any]) -> None:
     names = {step.signal for step in steps}
     if body["name"] not in names:
@@ -91,8 +114,7 @@ def _check_signal(steps: list[SignalStep], body: dict[str, Any]) -> None:
 
 
 async def _decided_here(database: str, config: Config, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
-    engine = Engine(database, settings=settings_of(config), only=(), drain_seconds=0.0, registry=_Closed())
-    async with engine:
+    async with _closed_engine(database, config) as engine:
         by, note = body.get("by", ""), body.get("note", "")
         match kind:
             case "cancel":

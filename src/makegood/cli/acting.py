@@ -8,11 +8,11 @@ from typing import Any
 
 from makegood.app.config import load_config
 from makegood.app.deciding import Verdict, put_request
-from makegood.app.wiring import database_of
 from makegood.cli import exits
 from makegood.cli.given import read_json_argument
 from makegood.cli.loop import run_async
 from makegood.cli.output import print_json
+from makegood.cli.places import Place
 from makegood.core.state import ENDS
 from makegood.errors import InputError
 
@@ -21,19 +21,21 @@ def act(
     kind: str,
     execution_id: str,
     body: dict[str, Any],
+    place: Place,
     *,
-    config: str | None,
-    database: str | None,
     json: bool,
 ) -> int:
     """Put a request before an execution, and say what came of it; the exit code.
 
     Who asks is the user of this process when `by` of the body is None.
     """
-    settings = load_config(config)
-    where = database_of(settings, database)
-    by = _me() if body.get("by") is None else body["by"]
-    verdict = run_async(put_request(where, settings, execution_id, kind, {**body, "by": by}))
+    asked = {**body, "by": _me() if body.get("by") is None else body["by"]}
+    remote = place.remote
+    if remote is not None:
+        where, verdict = remote.url, remote.request(kind, execution_id, asked)
+    else:
+        where = place.path
+        verdict = run_async(put_request(where, load_config(place.config), execution_id, kind, asked))
     if json:
         view = verdict.view
         told = {
@@ -82,10 +84,7 @@ def _sentence(kind: str, execution_id: str, verdict: Verdict, database: str) -> 
     halting = status == "running" and verdict.view["phase"] == "halting"
     shown = "stopping" if halting else status
     if verdict.verdict == "pending":
-        return (
-            f"{kind} is pending: the engine that holds {database} has not decided yet. "
-            f"Execution {execution_id} is {shown}."
-        )
+        return f"{kind} is pending: the engine of {database} has not decided yet. Execution {execution_id} is {shown}."
     if kind == "rerun":
         return _rerun_sentence(execution_id, verdict, database)
     if verdict.by_engine or status in ENDS or status == "suspended":

@@ -31,12 +31,17 @@ def _db() -> None:
 
 
 def workflows_list(
-    config: options.Config = None, database: options.Database = None, json: options.Json = False
+    config: options.Config = None,
+    database: options.Database = None,
+    server: options.Server = None,
+    token: options.Token = None,
+    json: options.Json = False,
 ) -> None:
     """List the newest version of every workflow."""
-    from makegood.cli.looking import Place, list_workflows
+    from makegood.cli.looking import list_workflows
+    from makegood.cli.places import place_of
 
-    list_workflows(Place(config=config, database=database), json=json)
+    list_workflows(place_of(config, database, server, token), json=json)
 
 
 def workflows_show(
@@ -44,12 +49,15 @@ def workflows_show(
     version: Annotated[int | None, typer.Option("--version", metavar="N", help="The newest if left out.")] = None,
     config: options.Config = None,
     database: options.Database = None,
+    server: options.Server = None,
+    token: options.Token = None,
     json: Annotated[bool, typer.Option("--json", help="The same: it is printed as JSON anyway.")] = False,  # noqa: ARG001
 ) -> None:
     """Print the definition of a workflow as JSON."""
-    from makegood.cli.looking import Place, show_workflow
+    from makegood.cli.looking import show_workflow
+    from makegood.cli.places import place_of
 
-    show_workflow(Place(config=config, database=database), name, version)
+    show_workflow(place_of(config, database, server, token), name, version)
 
 
 def workflows_put(
@@ -57,12 +65,15 @@ def workflows_put(
     config: options.Config = None,
     service: options.Services = None,
     database: options.Database = None,
+    server: options.Server = None,
+    token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Register a definition: a new version if its content is new. No engine may be running on the database."""
+    """Register a definition: a new version if its content is new. A database may have no engine then."""
+    from makegood.cli.places import place_of
     from makegood.cli.registering import put_workflow
 
-    put_workflow(file, config, service or [], database, json=json)
+    put_workflow(file, place_of(config, database, server, token), service or [], json=json)
 
 
 def workflows_diff(
@@ -79,13 +90,14 @@ def workflows_diff(
 ) -> None:
     """Print what differs between two versions of a workflow, and how many live executions stand where."""
     from makegood.cli.diffing import diff_workflows
-    from makegood.cli.looking import Place
+    from makegood.cli.places import Place
 
     diff_workflows(Place(config=config, database=database), before, after, look_into, json=json)
 
 
 def db_status(config: options.Config = None, database: options.Database = None, json: options.Json = False) -> None:
     """Print which executions there are, and who holds the database."""
-    from makegood.cli.looking import Place, database_status
+    from makegood.cli.looking import database_status
+    from makegood.cli.places import Place
 
     database_status(Place(config=config, database=database), json=json)

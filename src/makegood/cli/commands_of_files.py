@@ -25,7 +25,7 @@ def _configuration() -> str:
     return f"Configuration keys: {'; '.join(told)}."
 
 
-def run(  # noqa: PLR0917 - one argument for each option
+def run(
     file: File,
     input: Annotated[  # noqa: A002 - the option's name
         str | None, typer.Option("--input", metavar="JSON|@FILE|-", help="The input; null if left out.")

@@ -1,4 +1,4 @@
-"""The commands of a server: run one, and give and take away the tokens it knows."""
+"""The commands of a server: run one, the tokens it knows, the services it calls."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def register(app: typer.Typer) -> None:
     tokens.command("list")(token_list)
     tokens.command("remove")(token_remove)
     app.add_typer(tokens, name="token")
+    services = typer.Typer(no_args_is_help=True, help="Look at the services of a server, and change them.")
+    services.command("list")(services_list)
+    services.command("put")(services_put)
+    services.command("remove")(services_remove)
+    app.add_typer(services, name="services")
 
 
 def serve(
@@ -76,3 +81,45 @@ def token_remove(name: TokenName, tokens_file: TokensFile = None, config: option
     from makegood.cli.tokens import remove
 
     remove(name, tokens_file, config)
+
+
+ServiceName = Annotated[str, typer.Argument(metavar="NAME", help="The service's name.", show_default=False)]
+
+
+def services_list(
+    config: options.Config = None,
+    server: options.Server = None,
+    token: options.Token = None,
+    json: options.Json = False,
+) -> None:
+    """List the services of a server; without one, those of the configuration."""
+    from makegood.cli.places import place_of
+    from makegood.cli.services import list_services
+
+    list_services(place_of(config, None, server, token), json=json)
+
+
+def services_put(
+    name: ServiceName,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Its endpoint.", show_default=False)],
+    keys: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=JSON", help="A key of [services.NAME], e.g. max_concurrent=5. Repeatable."),
+    ] = None,
+    server: options.Server = None,
+    token: options.Token = None,
+    json: options.Json = False,
+) -> None:
+    """Add a service to a running server, or replace it. It lasts as long as that process."""
+    from makegood.cli.places import place_of
+    from makegood.cli.services import put_service
+
+    put_service(place_of(None, None, server, token), name, url, keys or [], json=json)
+
+
+def services_remove(name: ServiceName, server: options.Server = None, token: options.Token = None) -> None:
+    """Have a running server forget a service; its open calls go on."""
+    from makegood.cli.places import place_of
+    from makegood.cli.services import remove_service
+
+    remove_service(place_of(None, None, server, token), name)

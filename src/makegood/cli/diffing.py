@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from makegood.app.reading import reading
-from makegood.cli.looking import Place
 from makegood.cli.loop import run_async
 from makegood.cli.output import json_text, print_json
+from makegood.cli.places import Place
 from makegood.cli.words import short
 from makegood.engine.census import LIVE, Census
 from makegood.errors import InputError

@@ -8,13 +8,13 @@ import sys
 import traceback
 
 from makegood.cli import exits
-from makegood.errors import Fenced, MakegoodError, Refused, StorageError
+from makegood.errors import Fenced, MakegoodError, Refused, ServerUnavailable, StorageError
 
 
 def exit_code_of(error: MakegoodError) -> int:
     """The exit code of a deliberate error."""
     match error:
-        case StorageError() | Fenced():
+        case StorageError() | Fenced() | ServerUnavailable():
             return exits.STORAGE
         case Refused():
             return exits.FAILED

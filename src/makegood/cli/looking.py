@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
-from makegood.app.config import load_config
 from makegood.app.reading import Reading, before_of, cursor_of, event_views, path_of, reading, row_view
-from makegood.app.wiring import database_of
 from makegood.cli import exits
 from makegood.cli.failures import complain
 from makegood.cli.loop import StopSignals, run_async
 from makegood.cli.output import print_json
+from makegood.cli.places import Place
 from makegood.cli.progress import Follower, progress_for_stderr
-from makegood.cli.running import summary_of
+from makegood.cli.running import database_option, summary_of
 from makegood.cli.showing import detail_lines, history_line, step_lines, table
+from makegood.cli.watching import watch_server
 from makegood.core.events import Record
 from makegood.core.program import Program
 from makegood.core.state import ENDS, MOVING, STATUSES
@@ -27,19 +26,8 @@ from makegood.storage.sqlite import lock_holder
 POLL_S = 0.2
 """How often `watch` looks for more."""
 LIMIT_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Which database, as the command line says."""
-
-    config: str | None = None
-    database: str | None = None
-
-    @property
-    def path(self) -> str:
-        """What names it."""
-        return database_of(load_config(self.config), self.database)
+PAGE_MAX = 1_000
+"""So many a server lists at once."""
 
 
 def list_executions(place: Place, query: Query, cursor: str | None, *, json: bool) -> None:
@@ -48,25 +36,40 @@ def list_executions(place: Place, query: Query, cursor: str | None, *, json: boo
         raise InputError(f"--status {query.status!r}: there is no such state.{nearest(query.status, STATUSES)}")
     if not 1 <= query.limit <= LIMIT_MAX:
         raise InputError(f"--limit {query.limit}: between 1 and {LIMIT_MAX} executions are listed at once.")
-    before = None if cursor is None else before_of(cursor)
-
-    async def rows() -> tuple[list[dict[str, Any]], str | None]:
-        async with reading(place.path) as store:
-            asked = Query(
-                workflow=query.workflow, status=query.status, business_key=query.business_key,
-                limit=query.limit + 1, before=before,
-            )  # fmt: skip
-            found = await store.executions(asked)
-            more = cursor_of(found[query.limit - 1]) if len(found) > query.limit else None
-            return [row_view(each) for each in found[: query.limit]], more
-
-    views, more = run_async(rows())
+    remote = place.remote
+    if remote is not None:
+        views, more = remote.executions(_asked(query, cursor))
+    else:
+        views, more = _rows(place, query, None if cursor is None else before_of(cursor))
     if json:
         print_json({"executions": views, "cursor": more})
         return
     table(("id", "workflow", "version", "status", "error_code", "business_key", "started_at", "ended_at"), views)
     if more is not None:
         complain(f"there are more; the next page: --cursor {more}")
+
+
+def _asked(query: Query, cursor: str | None) -> dict[str, Any]:
+    """A query as a server takes it."""
+    return {
+        "workflow": query.workflow, "status": query.status, "business_key": query.business_key,
+        "limit": min(query.limit, PAGE_MAX), "cursor": cursor,
+        **{f"search.{name}": text for name, text in query.search.items()},
+    }  # fmt: skip
+
+
+def _rows(place: Place, query: Query, before: tuple[int, str] | None) -> tuple[list[dict[str, Any]], str | None]:
+    async def rows() -> tuple[list[dict[str, Any]], str | None]:
+        async with reading(place.path) as store:
+            asked = Query(
+                workflow=query.workflow, status=query.status, business_key=query.business_key,
+                limit=query.limit + 1, before=before, search=query.search,
+            )  # fmt: skip
+            found = await store.executions(asked)
+            more = cursor_of(found[query.limit - 1]) if len(found) > query.limit else None
+            return [row_view(each) for each in found[: query.limit]], more
+
+    return run_async(rows())
 
 
 def show(place: Place, execution_id: str, cursor: str | None = None, *, json: bool) -> None:
@@ -76,7 +79,11 @@ def show(place: Place, execution_id: str, cursor: str | None = None, *, json: bo
         async with reading(place.path) as store:
             return await (store.describe(execution_id) if cursor is None else store.steps(execution_id, cursor))
 
-    found = run_async(view())
+    remote = place.remote
+    if remote is None:
+        found = run_async(view())
+    else:
+        found = remote.describe(execution_id) if cursor is None else remote.steps(execution_id, cursor)
     if json:
         print_json(found)
         return
@@ -90,20 +97,31 @@ def show(place: Place, execution_id: str, cursor: str | None = None, *, json: bo
 def history(place: Place, execution_id: str, *, json: bool) -> None:
     """Print the journal of one execution, an event a line."""
 
+    def tell(view: dict[str, Any]) -> None:
+        if json:
+            print_json(view, indent=None)
+        else:
+            print(history_line(view))
+
     async def told() -> None:
         async with reading(place.path) as store:
             async for position, record in store.records(execution_id):
                 for each in event_views(position, record):
-                    if json:
-                        print_json(each, indent=None)
-                    else:
-                        print(history_line(each))
+                    tell(each)
 
-    run_async(told())
+    remote = place.remote
+    if remote is None:
+        run_async(told())
+        return
+    for each in remote.events(execution_id):
+        tell(each)
 
 
 def watch(place: Place, execution_id: str, *, json: bool) -> int:
     """Follow one execution to its end, from outside; the exit code is that of `run`."""
+    remote = place.remote
+    if remote is not None:
+        return run_async(watch_server(remote, execution_id, json=json))
     return run_async(_watch(place.path, execution_id, json=json))
 
 
@@ -131,7 +149,7 @@ async def _watch(database: str, execution_id: str, *, json: bool) -> int:
     if json:
         print_json(view)
     else:
-        complain(summary_of(view, database))
+        complain(summary_of(view, database_option(database)))
     if alone and view["status"] not in ENDS:
         complain(f"no engine is running on {database}: nothing happens to this execution until one goes on with it.")
     return exits.exit_of(view["status"])
@@ -176,7 +194,8 @@ def list_workflows(place: Place, *, json: bool) -> None:
                 for each in await store.definitions()
             ]
 
-    views = run_async(found())
+    remote = place.remote
+    views = run_async(found()) if remote is None else [_workflow(each) for each in remote.workflows()]
     if json:
         print_json(views)
     else:
@@ -191,7 +210,12 @@ def show_workflow(place: Place, name: str, version: int | None) -> None:
             found = await store.definition(name, version)
             return {**found.tree, "version": found.version}
 
-    print_json(run_async(tree()))
+    remote = place.remote
+    print_json(run_async(tree()) if remote is None else remote.workflow(name, version))
+
+
+def _workflow(view: dict[str, Any]) -> dict[str, Any]:
+    return {name: view[name] for name in ("name", "version", "description")}
 
 
 # --- the database ---

@@ -18,6 +18,19 @@ Database = Annotated[
     str | None,
     typer.Option("--database", metavar="PATH", help="SQLite file; otherwise the configured one, ./makegood.db."),
 ]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Ask the server there, not a database; otherwise MAKEGOOD_SERVER.",
+        show_default=False,
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", metavar="TOKEN", help="For the server; otherwise MAKEGOOD_TOKEN.", show_default=False),
+]
 Services = Annotated[
     list[str] | None,
     typer.Option("--service", metavar="NAME=URL", help="A service, on top of the configured ones. May be repeated."),

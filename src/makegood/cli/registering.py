@@ -1,17 +1,21 @@
-"""`makegood workflows put`: a definition into a database that no engine holds."""
+"""`makegood workflows put`: a definition to a server, or into a database that no engine holds."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from makegood.app.config import load_config
-from makegood.app.wiring import database_of, registry_of
+from makegood.app.wiring import registry_of
 from makegood.cli.failures import complain
 from makegood.cli.given import read_services
 from makegood.cli.loop import run_async
 from makegood.cli.output import print_json
+from makegood.cli.places import Place
+from makegood.cli.remote import Remote
 from makegood.engine.families import check_family, pivots_of_children
+from makegood.errors import Problem
 from makegood.language import Callee, Loaded, load
 from makegood.language.files import name_from, read_definition
 from makegood.model import Definition
@@ -19,7 +23,7 @@ from makegood.ports import StoredDefinition
 from makegood.storage import open_store
 
 
-def put_workflow(file: str, config: str | None, services: list[str], database: str | None, *, json: bool) -> None:
+def put_workflow(file: str, place: Place, services: list[str], *, json: bool) -> None:
     """Register a definition, and say which version it is.
 
     Raises:
@@ -27,7 +31,35 @@ def put_workflow(file: str, config: str | None, services: list[str], database: s
         Conflict: Its explicit version exists with other content.
         StorageError: The database cannot be used, or an engine holds it.
     """
-    settings = load_config(config)
+    remote = place.remote
+    if remote is not None:
+        told, new = _sent(remote, file)
+        name, version = told["name"], told["version"]
+    else:
+        stored, new = _stored(file, place, services)
+        name, version = stored.name, stored.version
+    if json:
+        print_json({"name": name, "version": version, "new": new})
+    else:
+        print(f"{name} version {version}{'' if new else ' (unchanged)'}")
+
+
+def _sent(remote: Remote, file: str) -> tuple[dict[str, Any], bool]:
+    """Have a server register it: what it says of it is said here, with the places in the file."""
+    raw = read_definition(file)
+    # Which name it has, and whether it is one at all, is seen here; whether its services are there, by the server.
+    loaded = load(raw, source=file, name=name_from(file))
+    media = (
+        "application/json" if raw.lstrip()[:1] == b"{" and not file.endswith((".yaml", ".yml")) else "application/yaml"
+    )
+    told, new = remote.put_workflow(loaded.definition.name, raw, media, file)
+    for warning in told["warnings"]:
+        complain(Problem(**warning).located(file))
+    return told, new
+
+
+def _stored(file: str, place: Place, services: list[str]) -> tuple[StoredDefinition, bool]:
+    settings = load_config(place.config)
     known = frozenset(registry_of(settings, read_services(services)).names()) or None
     raw = read_definition(file)
 
@@ -37,11 +69,7 @@ def put_workflow(file: str, config: str | None, services: list[str], database: s
     loaded = read({})
     for warning in loaded.warnings:
         complain(warning.located(file))
-    stored, new = run_async(_put(database_of(settings, database), loaded.definition, read))
-    if json:
-        print_json({"name": stored.name, "version": stored.version, "new": new})
-    else:
-        print(f"{stored.name} version {stored.version}{'' if new else ' (unchanged)'}")
+    return run_async(_put(place.path, loaded.definition, read))
 
 
 async def _put(

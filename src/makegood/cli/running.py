@@ -246,7 +246,7 @@ def _finish(plan: _Plan, rest: _Rest) -> int:
             f"and goes on with:\n  {_again(plan)}"
         )
     elif not plan.wish.json:
-        complain(summary_of(view, plan.database))
+        complain(summary_of(view, database_option(plan.database)))
     if plan.wish.json:
         print_json(view)
     elif view["status"] == "completed":
@@ -254,8 +254,12 @@ def _finish(plan: _Plan, rest: _Rest) -> int:
     return exits.INTERRUPTED if rest.stopped else exits.exit_of(view["status"])
 
 
-def summary_of(view: dict[str, Any], database: str) -> str:
-    """How an execution ended, why, and what is left to do, in a few lines."""
+def summary_of(view: dict[str, Any], place: str) -> str:
+    """How an execution ended, why, and what is left to do, in a few lines.
+
+    Args:
+        place: The option that says where it is, for the commands that are named.
+    """
     lines = [f"execution {view['id']} {view['status'].replace('_', ' ')}"]
     error, stopped = view["error"], view.get("suspended")
     if stopped is not None:
@@ -265,7 +269,7 @@ def summary_of(view: dict[str, Any], database: str) -> str:
         lines[0] += f"; the cause: {at}{error['code']}" + (f": {error['message']}" if error["message"] else "")
     if view["uncompensated_steps"]:
         lines.append(f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}")
-    where = f"{view['id']} --database {shlex.quote(database)}"
+    where = f"{view['id']} {place}"
     if view["status"] == "compensation_failed":
         undone = [each for each in view["compensations"] if each["status"] == "failed"]
         lines += [f"undo of {each['step']} failed: {(each['error'] or {}).get('code', '')}" for each in undone]
@@ -287,6 +291,11 @@ def _step_to_settle(view: dict[str, Any]) -> str:
     """The step that waits for a person, or STEP where it is not clear which one does."""
     found = [each for each in view["steps"] if each["kind"] == "call" and each["forward"] in {"running", "unknown"}]
     return shlex.quote(instance_name(found[0]["step"], found[0]["iteration"])) if len(found) == 1 else "STEP"
+
+
+def database_option(database: str) -> str:
+    """`--database PATH`, for the shell."""
+    return f"--database {shlex.quote(database)}"
 
 
 def _again(plan: _Plan) -> str:

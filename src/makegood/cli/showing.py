@@ -151,8 +151,9 @@ def _value(value: Any) -> str:
 def history_line(event: Mapping[str, Any]) -> str:
     """One event: when, which record, what, and its facts, shortened."""
     hidden = ("position", "at", "event", "event_version")
+    nothing: tuple[Any, ...] = (None, [], (), "")
     facts = " ".join(
-        f"{name}={_fact(value)}" for name, value in event.items() if name not in hidden and value not in (None, [], "")
+        f"{name}={_fact(value)}" for name, value in event.items() if name not in hidden and value not in nothing
     )
     return f"{event['at']}  {event['position']:>4}  {event['event']}  {facts}".rstrip()
 

@@ -110,7 +110,8 @@ class Runner:
             waits: There is no room for it: it is stored as due, for whoever has room.
             beside: What is written if and only if that record is.
         """
-        if waits:
+        # One that ends with its first record needs no room, and waits for nothing.
+        if waits and not execution.state.ended:
             self.parking.park_new(execution, record, start, told, beside)
             return
         self.live[execution.id] = execution

@@ -195,7 +195,7 @@ class Starter:
 
     def _check_services(self, services: frozenset[str], workflow: str) -> None:
         known = self._registry.names()
-        missing = sorted(services - set(known))
+        missing = sorted(name for name in services if not self._registry.knows(name))
         if missing:
             raise DefinitionError(
                 [
