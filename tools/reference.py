@@ -17,11 +17,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import typer
 import yaml
 
 import makegood
 from makegood import errors
+from makegood.api.description import statuses
+from makegood.api.problems import CODES
+from makegood.api.table import ROUTES
 from makegood.app.keys import KEYS, SECTIONS
 from makegood.cli.program import app
 from makegood.core import events
@@ -143,6 +147,49 @@ def _exit_codes() -> Iterator[tuple[str, str]]:
             assert isinstance(says, ast.Expr)
             assert isinstance(says.value, ast.Constant)
             yield code(statement.value.value), str(says.value.value).replace("\n", " ")
+
+
+# --- the HTTP API ------------------------------------------------------------------------------
+
+
+def http_api() -> str:
+    """Every route, its parameters and answers; every code that only the API has."""
+    parts = [TEXTS["intro"]["http"]]
+    routes = ((code(f"{each.method} {each.path}"), _role(each), each.doc) for each in ROUTES)
+    parts += ["## Routes\n", rows(("route", "role", "what it does"), routes)]
+    parts += [_route(each) for each in ROUTES if each.parameters or each.body is not None]
+    parts += ["## Codes of problems\n", TEXTS["intro"]["http_codes"]]
+    parts.append(rows(("code", "meaning"), ((code(name), says) for name, says in sorted(CODES.items()))))
+    return page("HTTP API", "src/makegood/api/table.py", *parts)
+
+
+def _role(route: Any) -> str:
+    return "–" if route.public else str(route.role.name.lower())
+
+
+def _route(route: Any) -> str:
+    told = [f"### {route.method} {route.path}\n"]
+    if route.parameters:
+        told.append(rows(("parameter", "meaning"), ((code(each.name), each.doc) for each in route.parameters)))
+    if route.body is not None:
+        media = " or ".join(code(each) for each in route.body.media)
+        optional = " It may be left out." if route.body.optional else ""
+        told.append(f"Body: {media}, at most {route.body.most:,} bytes.{optional}\n")
+        if route.body.shape is not None:
+            told.append(rows(("field", "type", "needed"), _fields(route.body.shape)))
+    told.append("Answers: " + ", ".join(code(each) for each in statuses(route)) + ".\n")
+    return "\n".join(told)
+
+
+def _fields(shape: Any) -> Iterator[tuple[str, str, str]]:
+    properties = msgspec.json.schema(shape)["$defs"][shape.__name__]
+    needed = properties.get("required", ())
+    for name, schema in properties["properties"].items():
+        kinds = [each.get("type", "any") for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+        described = schema.get("description") or next(
+            (each["description"] for each in schema.get("anyOf", ()) if "description" in each), ""
+        )
+        yield code(name), " or ".join(kinds) + (f": {described}" if described else ""), "yes" if name in needed else ""
 
 
 # --- configuration -----------------------------------------------------------------------------
@@ -532,5 +579,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/errors.md": all_errors,
     "docs/reference/events.md": journal_events,
     "docs/reference/expressions.md": expressions,
+    "docs/reference/http.md": http_api,
     "docs/reference/python.md": python,
 }

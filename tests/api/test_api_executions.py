@@ -304,6 +304,25 @@ async def test_an_undo_that_failed_is_retried_and_resolved(api: Api, hotels: Any
     assert hotels.calls == ["reserve", "cancel", "cancel"]
 
 
+async def test_a_failed_one_is_run_again_from_a_step(api: Api) -> None:
+    steps = [{"id": "a", "call": "hotels.reserve"}, {"id": "b", "call": "hotels.pay", "input": {"poor": True}}]
+    await api.put({"name": "again", "steps": steps, "error_handling": "fail_fast"})
+    await api.call("POST", "/v1/executions?wait=20s", {"workflow": "again", "id": "x"})
+    await api.put({"name": "again", "steps": [steps[0], {**steps[1], "input": {}}], "error_handling": "fail_fast"})
+
+    body = {"from": "b", "version": 2, "note": "paid in"}
+    told = await api.call("POST", "/v1/executions/x/rerun", body, idempotency_key="k")
+    again = await api.call("POST", "/v1/executions/x/rerun", body, idempotency_key="k")
+    other = await api.call("POST", "/v1/executions/x/rerun", {**body, "from": "a"}, idempotency_key="k")
+
+    assert (told.status, told.json["status"]) == (202, "superseded")
+    assert (again.json, other.status) == (told.json, 409)
+    view = (await api.call("GET", f"{told.headers['location']}?wait=20s")).json
+    assert (view["id"], view["status"], view["rerun_of"]) == (told.json["superseded_by"], "completed", "x")
+    assert (await api.call("POST", "/v1/executions/x/rerun", {"from": "z"})).status in {404, 409}
+    assert (await api.call("POST", "/v1/executions/x/rerun", {"form": "b"})).status == 422
+
+
 @pytest.mark.parametrize("kind", ["cancel", "suspend", "resume", "retry", "compensate"])
 async def test_nothing_is_asked_of_nobody(api: Api, kind: str) -> None:
     assert (await api.call("POST", f"/v1/executions/nobody/{kind}")).status == 404

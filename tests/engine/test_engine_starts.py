@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -364,3 +365,10 @@ async def test_an_engine_that_only_advances_others_leaves_a_start_for_them() -> 
     async with engine_with(service, MemoryStore(after=store)) as engine:
         await engine.resume()
         assert await engine.result("x") == 1
+
+
+async def test_what_ends_with_its_first_record_is_started_where_there_is_no_room(tmp_path: Path) -> None:
+    async with mg.Engine(tmp_path / "w.db", only=()) as engine:
+        await engine.start(mg.workflow("short", mg.set_("a", 5)), id="x")
+
+        assert (await engine.end("x"))["output"] == 5

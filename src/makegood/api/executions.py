@@ -13,7 +13,7 @@ from makegood.api.answers import Answer, Stream
 from makegood.api.asked import Asked
 from makegood.api.bodies import shaped
 from makegood.api.problems import bad_request
-from makegood.api.shapes import Request, ResolveStep, StartExecution
+from makegood.api.shapes import Request, RerunExecution, ResolveStep, StartExecution
 from makegood.app.reading import before_of, cursor_of, event_views, row_view
 from makegood.core.events import Record
 from makegood.engine.observing import whole
@@ -231,6 +231,23 @@ async def resolve(asked: Asked) -> Answer:
     )
 
 
+async def rerun(asked: Asked) -> Answer:
+    """Have a failed execution go on from a step, as a new one."""
+    body: RerunExecution = shaped(asked.body, RerunExecution)
+    engine, execution_id = asked.server.engine, asked.path["id"]
+    by = body.by if asked.server.tokens is None else asked.who.name
+    once = asked.once(asked.body)
+    if once is not None and (done := await engine.repeats.done(once)) is not None:
+        successor = done.answer
+    else:
+        made = await engine.rerun(execution_id, body.from_, version=body.version, by=by, note=body.note)
+        successor = made.id
+        if once is not None:
+            await engine.repeats.keep(once, successor)
+    answer = await _verdict(asked, "rerun", "accepted")
+    return Answer(202, {**answer, "superseded_by": successor}, headers={"Location": f"/v1/executions/{successor}"})
+
+
 async def signal(asked: Asked) -> Answer:
     """Send a signal: the body is its payload."""
     return await _request(asked, "signal", {"name": asked.path["name"], "payload": asked.body})
@@ -240,8 +257,13 @@ async def _request(asked: Asked, kind: str, arguments: dict[str, Any]) -> Answer
     engine, execution_id = asked.server.engine, asked.path["id"]
     news = request_of(kind, arguments if asked.server.tokens is None else {**arguments, "by": asked.who.name})
     verdict = await engine.request(execution_id, news, once=asked.once(arguments))
-    standing = (await engine.observer.row(execution_id)).standing
-    told = {
+    return Answer(202, await _verdict(asked, kind, verdict))
+
+
+async def _verdict(asked: Asked, kind: str, verdict: str) -> dict[str, Any]:
+    execution_id = asked.path["id"]
+    standing = (await asked.server.engine.observer.row(execution_id)).standing
+    return {
         "id": execution_id,
         "request": kind,
         "verdict": verdict,
@@ -249,4 +271,3 @@ async def _request(asked: Asked, kind: str, arguments: dict[str, Any]) -> Answer
         "status": standing.status,
         "phase": standing.phase,
     }
-    return Answer(202, told)

@@ -36,6 +36,23 @@ TITLES = {
 """What each status means, as every problem of that status is titled."""
 
 
+CODES = {
+    "bad_json": "The body is no JSON that can be taken: a lone surrogate, a number outside double, too deep.",
+    "bad_request": "A parameter or a header is unknown, comes twice or does not fit.",
+    "body_too_large": "The body is larger than it may be; it was not read to its end.",
+    "draining": "The server is stopping and takes nothing new.",
+    "forbidden": "The token has a lesser role than this needs.",
+    "head_too_large": "URL and headers together are too large.",
+    "internal_error": "A mistake of makegood; the server's log says more.",
+    "method_not_allowed": "The path takes other methods; `Allow` says which.",
+    "not_found": "There is no such path, execution, workflow or service.",
+    "too_busy": "More is asked than can be written at the moment; nothing was begun.",
+    "unauthorized": "There is no token, or none that is known.",
+    "unsupported_media_type": "The body has another media type than is taken here.",
+}
+"""The codes of problems that arise before the engine is asked, and what each means."""
+
+
 class Unacceptable(MakegoodError):
     """A request that is refused before it reaches the engine; nothing was changed.
 
@@ -49,6 +66,7 @@ class Unacceptable(MakegoodError):
     def __init__(
         self, status: int, code: str, message: str, *, headers: dict[str, str] | None = None, pointer: str = ""
     ) -> None:
+        assert code in CODES, code
         self.status = status
         self.code = code
         self.headers = headers or {}

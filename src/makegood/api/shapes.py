@@ -17,6 +17,7 @@ Count = Annotated[int, Meta(ge=0)]
 Version = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Text = Annotated[str, Meta(max_length=1_000)]
 Note = Annotated[str, Meta(max_length=10_000, description="Why; kept in the history.")]
+StepId = Annotated[str, Meta(min_length=1, max_length=1_000, description="Id of the step to begin at.")]
 By = Annotated[str, Meta(max_length=200, description="Who asks; where tokens are asked for, the token's name.")]
 Key = Annotated[str, Meta(min_length=1, max_length=1_000)]
 Moment = Annotated[str, Meta(description="RFC 3339, UTC, with milliseconds.")]
@@ -61,6 +62,15 @@ class ResolveStep(Body):
     by: By = ""
 
 
+class RerunExecution(Body):
+    """Have a failed execution go on from a step, as a new one."""
+
+    from_: StepId = msgspec.field(name="from")
+    version: Version | None = None
+    note: Note = ""
+    by: By = ""
+
+
 class PutService(Body):
     """A service, as `[services.NAME]` of the configuration describes one."""
 
@@ -93,6 +103,7 @@ class Suspension(Struct, kw_only=True):
     """Why an execution waits for a person."""
 
     reason: str | None
+    by: str | None
     note: str | None
     since: Moment | None
 
@@ -158,6 +169,7 @@ class Execution(Struct, kw_only=True):
     error: Failure | None
     suppressed: list[Failure]
     steps: list[Step]
+    steps_cursor: str | None
     compensations: list[Compensation]
     uncompensated_steps: list[str]
     business_key: str | None
@@ -166,6 +178,11 @@ class Execution(Struct, kw_only=True):
     revision: Count
     effects: list[Effect]
     suspended: Suspension | UnsetType = UNSET
+    rerun_of: str | UnsetType = UNSET
+    rerun_from: str | UnsetType = UNSET
+    rerun_by: str | UnsetType = UNSET
+    rerun_note: str | UnsetType = UNSET
+    superseded_by: str | UnsetType = UNSET
 
 
 class ExecutionRow(Struct, kw_only=True):
@@ -214,7 +231,10 @@ class EventPage(Struct, kw_only=True):
 
 
 class Accepted(Struct, kw_only=True):
-    """What came of a request. With `pending` the replica that advances the execution has not decided yet."""
+    """What came of a request; of a rerun, `superseded_by` is the new execution.
+
+    With `pending` the replica that advances the execution has not decided yet.
+    """
 
     id: str
     request: str
@@ -222,6 +242,7 @@ class Accepted(Struct, kw_only=True):
     pending: bool
     status: Status
     phase: Phase | None
+    superseded_by: str | UnsetType = UNSET
 
 
 class Problem(Struct, kw_only=True):

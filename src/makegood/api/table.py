@@ -132,6 +132,11 @@ ROUTES: tuple[Route, ...] = (
         body=Carried(shape=shapes.ResolveStep), answers={202: shapes.Accepted}, problems=(404, 409, 422),
     ),
     Route(
+        method="POST", path=f"{_EXECUTION}/rerun", role=_O, handler=executions.rerun,
+        doc="Have a failed one go on from a step, as a new execution that takes over what was done before it.",
+        body=Carried(shape=shapes.RerunExecution), answers={202: shapes.Accepted}, problems=(404, 409, 422),
+    ),
+    Route(
         method="POST", path=f"{_EXECUTION}/signals/{{name}}", role=_O, handler=executions.signal,
         doc="Send a signal; the body is its payload. It is kept when it comes before the step that waits for it.",
         body=Carried(optional=True), answers={202: shapes.Accepted}, problems=(404, 409, 422),

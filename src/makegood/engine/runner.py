@@ -110,8 +110,7 @@ class Runner:
             waits: There is no room for it: it is stored as due, for whoever has room.
             beside: What is written if and only if that record is.
         """
-        # One that ends with its first record needs no room, and waits for nothing.
-        if waits and not execution.state.ended:
+        if waits and not execution.state.ended:  # One that ends at once needs no room, and waits for nothing.
             self.parking.park_new(execution, record, start, told, beside)
             return
         self.live[execution.id] = execution
