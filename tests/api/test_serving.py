@@ -86,7 +86,7 @@ def test_while_it_drains_it_is_alive_not_ready_and_takes_nothing_new(tmp_path: P
         served.ask("POST", "/v1/executions", {"workflow": "calls", "id": "x"})
         assert called.wait(PATIENCE_S)
         served.process.send_signal(signal.SIGTERM)
-        served.wait_for("stopping")
+        served.wait_for("server_stops")
 
         assert served.ask("GET", "/readyz")[0] == 503
         assert served.ask("GET", "/healthz")[0] == 200
