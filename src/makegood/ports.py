@@ -213,13 +213,20 @@ class Append:
 
 @named_fact
 class Stored:
-    """An execution's row as it stands."""
+    """An execution's row as it stands.
+
+    Attributes:
+        positions: How many records its journal has.
+        crashes: How many workers died while they advanced it.
+        elsewhere: Whether another worker advances it.
+    """
 
     execution_id: str
     start: Start
     standing: Standing
     positions: int
     crashes: int = 0
+    elsewhere: bool = False
 
 
 @named_fact
@@ -301,10 +308,17 @@ class Journal(Protocol):
         """How many executions of a workflow are in each state; no count goes beyond `most`, zeros are left out."""
         ...
 
+    async def at_rest(self, execution_ids: Collection[str]) -> Collection[str]:
+        """Those of these that have ended or are suspended."""
+        ...
+
     async def put_definition(
-        self, name: str, tree: Any, version: int | None, now_ms: int
+        self, name: str, tree: Any, version: int | None, now_ms: int, services: Collection[str] = ()
     ) -> tuple[StoredDefinition, bool]:
         """Register: the newest version if its tree equals, else the next one (True: new).
+
+        Args:
+            services: The services that its steps call: `Leases.claim` looks at them.
 
         Raises:
             Conflict: An explicit version exists with other content.
@@ -341,23 +355,70 @@ class Requests(Protocol):
 
 
 class Leases(Protocol):
-    """Who may advance which executions."""
+    """Which worker may advance which executions.
+
+    Attributes:
+        shared: Whether there may be other workers. Where there are none, a lease never ends, requests
+            come from processes that are no workers, and whatever another worker owned is left over.
+    """
+
+    shared: bool
+
+    async def join(self, lease_ms: int) -> int:
+        """Become a worker, whose lease lasts so long from now and from each renewal; its number.
+
+        Raises:
+            StorageError: The database cannot be used, or has another schema.
+        """
+        ...
+
+    async def rejoin(self) -> int:
+        """Become another worker, after this one was declared dead or lost its database."""
+        ...
+
+    async def renew(self, *, bury: bool) -> int:
+        """Prolong the lease.
+
+        Args:
+            bury: Also declare dead the workers whose lease has run out. What they advanced can be claimed then.
+
+        Returns:
+            How many were declared dead.
+
+        Raises:
+            Fenced: This worker was declared dead: what it does not know to be committed never will be.
+        """
+        ...
 
     async def claim(
-        self, now_ms: int, *, limit: int, only: Collection[str] | None = None, early: bool = False
+        self,
+        now_ms: int,
+        *,
+        limit: int,
+        only: Collection[str] | None = None,
+        early: bool = False,
+        offered: Collection[str] | None = None,
     ) -> list[Stored]:
-        """Take executions that live and that nobody advances: first those left over by a process
+        """Take executions that live and that nobody advances: first those left over by a worker
         that is gone (the longest first, then by crashes), then those parked whose time has come. The crash
-        counter of one that was being advanced when its process died is raised in the same write;
-        it is cleared where that process ended gracefully. What is taken is not parked any more.
+        counter of one that was being advanced when its worker died is raised in the same write;
+        it is cleared where that worker left gracefully. What is taken is not parked any more. What this
+        code cannot fold is left untouched.
 
         Args:
             now_ms: What "has come" means.
-            limit: How many at most.
+            limit: How many at most. Of what is left over, a shared store gives each worker its part.
             only: Take none but these.
             early: With `only`: the parked ones too whose time has not come, or that have none,
                 because a request for them arrived.
+            offered: Without `only`: the services that there are here. A shared store leaves untouched
+                what needs others; who has no other worker may be given it.
         """
+        ...
+
+    async def set_aside(self, execution_id: str, why: str) -> None:
+        """Release an execution that this code does not understand, with a note on its row: nobody claims
+        it until it is asked for by its id. Where there is no other worker it stays where it is."""
         ...
 
     async def clear_crashes(self, execution_ids: Collection[str]) -> None:
@@ -365,11 +426,16 @@ class Leases(Protocol):
         ...
 
     async def next_wake_ms(self) -> int | None:
-        """When the next parked execution is due."""
+        """When the next parked execution is due that this worker could claim."""
         ...
 
-    async def inbox(self, *, limit: int) -> list[InboxRow]:
-        """Requests from other processes, oldest first; they stay until an append deletes them."""
+    async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:
+        """Requests from other processes, oldest first, for executions that no other worker advances;
+        they stay until an append deletes them.
+
+        Args:
+            execution_id: Only those for this one.
+        """
         ...
 
     async def drop_inbox(self, ids: Sequence[int], verdict: str = "") -> None:
@@ -380,4 +446,12 @@ class Leases(Protocol):
             verdict: What the asker is told: why it was refused, or "" when it was accepted, as it
                 is for the requests that an append settles.
         """
+        ...
+
+    async def put_request(self, execution_id: str, kind: str, body: dict[str, Any]) -> int:
+        """Leave a request for whoever advances an execution; its id."""
+        ...
+
+    async def verdict(self, inbox_id: int) -> str | None:
+        """None while nothing is decided, "" when accepted (or long ago), else why it was refused."""
         ...

@@ -94,13 +94,14 @@ def test_every_key_is_taken(folder: Path) -> None:
     assert set(registry_of(config).names()) == {"hotels", "flights"}
 
 
-def test_configuration_for_postgres_loads_and_is_refused_only_when_the_database_is_wanted(folder: Path) -> None:
+def test_configuration_for_postgres_names_the_database(folder: Path) -> None:
     config = loaded(folder, SERVER_WITH_POSTGRES)
 
     assert config.storage.type == "postgres"
     assert database_of(config, "mine.db") == "mine.db"
-    with pytest.raises(ConfigurationError, match=r"PostgreSQL is not available .* --database PATH"):
-        database_of(config)
+    assert database_of(config).startswith("postgresql://")
+    with pytest.raises(ConfigurationError, match="needs connection_string"):
+        database_of(loaded(folder, '[storage]\ntype = "postgres"'))
 
 
 def test_other_registries_load_and_are_refused_only_when_services_are_wanted(folder: Path) -> None:

@@ -13,6 +13,8 @@ PORT_METHODS_MAX = 12
 LONG_MODULES = {
     "makegood.core.evolve": "one table of all events, and what each does, frozen together",
     "makegood.core.events": "every event that can be recorded, each with what its fields mean",
+    "makegood.engine.client": "the engine's facade: every public method, each with what it promises",
+    "makegood.ports": "everything that the engine asks of the world, in one place",
     "makegood.core.flow": "one table of all kinds of steps: how each begins and goes on",
 }
 LONG_FUNCTIONS = {

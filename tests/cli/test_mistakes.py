@@ -69,8 +69,13 @@ CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     ),
     "postgres": (
         ("run", "trip.yaml", *S, "--config", "postgres.toml"),
+        STORAGE,
+        ("postgresql://127.0.0.1:1/x cannot be reached", "See that the server runs"),
+    ),
+    "postgres without its address": (
+        ("run", "trip.yaml", *S, "--config", "nowhere.toml"),
         USAGE,
-        ("PostgreSQL is not available", "sqlite"),
+        ('needs connection_string = "postgresql://user@host/database"',),
     ),
     # --- the database ---
     "no folder": (("run", "trip.yaml", *S, "--database", "no/x.db"), STORAGE, ("no folder", "Create it")),
@@ -84,7 +89,7 @@ CASES: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
     "empty name": (("run", "trip.yaml", *S, "--database", ""), USAGE, ("is empty", "./makegood.db")),
     "no kind": (("run", "trip.yaml", *S, "--database", "mysql://x"), USAGE, ("'mysql'", "sqlite:///")),
     "nothing to list": (("list",), STORAGE, ("there is no database", "makegood.db")),
-    "memory": (("list", "--database", ":memory:"), USAGE, ("in memory", "--database PATH")),
+    "memory": (("list", "--database", ":memory:"), USAGE, ("in memory", "--database DATABASE")),
     "nothing to cancel": (("cancel", "a"), STORAGE, ("there is no database",)),
     # --- graphs ---
     "no such form": (("graph", "trip.yaml", "--format", "svgg"), USAGE, ("'svgg'", "'svg'")),
@@ -105,7 +110,10 @@ def files(tmp_path: Path, trip: str) -> Path:
         '{\n  a: "this is not a database either, but it is long enough to be one' + "." * 90
     )
     (tmp_path / "typo.toml").write_text('[storage]\nconection_string = "x"\n')
-    (tmp_path / "postgres.toml").write_text('[storage]\ntype = "postgres"\nconnection_string = "postgresql://x"\n')
+    (tmp_path / "postgres.toml").write_text(
+        '[storage]\ntype = "postgres"\nconnection_string = "postgresql://127.0.0.1:1/x"\n'
+    )
+    (tmp_path / "nowhere.toml").write_text('[storage]\ntype = "postgres"\n')
     return tmp_path
 
 

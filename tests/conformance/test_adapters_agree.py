@@ -100,4 +100,8 @@ async def answers(world: Any, steps: list[Any]) -> list[Any]:
 def test_an_adapter_answers_as_memory_does(name: str, steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         expected = asyncio.run(answers(WORLDS["memory"](Path(one)), steps))
-        assert asyncio.run(answers(WORLDS[name](Path(other)), steps)) == expected
+        world = WORLDS[name](Path(other))
+        try:
+            assert asyncio.run(answers(world, steps)) == expected
+        finally:
+            world.close()

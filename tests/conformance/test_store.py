@@ -158,7 +158,7 @@ async def test_nothing_is_appended_to_an_execution_that_is_not(store: Any) -> No
 
 async def test_a_refused_append_leaves_no_trace(store: Any, world: Any) -> None:
     await store.append([start("a", business_key="k")])
-    inbox_id = world.put("b", "cancel", {})
+    inbox_id = await world.put("b", "cancel", {})
 
     refused = start("b", business_key="k", search={"x": 1}, standing=RUNNING)
     verdicts = await store.append([Append(**{**_given(refused), "inbox_ids": (inbox_id,)})])
@@ -310,7 +310,7 @@ async def test_what_belongs_together_is_written_together_and_says_so(store: Any)
 async def test_what_refuses_one_of_them_refuses_the_other(store: Any, world: Any, why: str, order: Any) -> None:
     await failed(store, "a")
     await store.append([start("taken", business_key="k")])
-    request = world.put("a", "rerun", {})
+    request = await world.put("a", "rerun", {})
     new, last = rerun("a", 3 if why == "position" else 2, "taken" if why == "id" else "b",
                       business_key="k" if why == "key" else None, value="\ud800" if why == "value" else 1)  # fmt: skip
     if why == "row":
@@ -712,7 +712,7 @@ async def test_the_newest_of_every_workflow_by_name(store: Any) -> None:
 async def test_requests_wait_in_order_until_a_record_settles_them(store: Any, world: Any) -> None:
     await store.append([start("a")])
     body = {"payload": {"big": 2**70, "nul": "\u0000"}}
-    first, second, third = (world.put("a", kind, body) for kind in ("cancel", "signal", "resume"))
+    first, second, third = [await world.put("a", kind, body) for kind in ("cancel", "signal", "resume")]
 
     waiting = await store.inbox(limit=9)
     verdicts = await store.append([then("a", 1, inbox_ids=(first, third))])
@@ -727,18 +727,22 @@ async def test_requests_wait_in_order_until_a_record_settles_them(store: Any, wo
 
 async def test_the_asker_learns_the_verdict(store: Any, world: Any) -> None:
     await store.append([start("a")])
-    accepted, refused, open_still = (world.put("a", "cancel", {}) for _ in range(3))
+    accepted, refused, open_still = [await world.put("a", "cancel", {}) for _ in range(3)]
     await store.append([then("a", 1, inbox_ids=(accepted,))])
     await store.drop_inbox([refused], "a pivot has succeeded")
 
     await store.inbox(limit=1)
 
-    assert [world.verdict(each) for each in (accepted, refused, open_still)] == ["", "a pivot has succeeded", None]
+    assert [await world.verdict(each) for each in (accepted, refused, open_still)] == [
+        "",
+        "a pivot has succeeded",
+        None,
+    ]
 
 
 async def test_an_inbox_gives_no_more_than_asked(store: Any, world: Any) -> None:
     assert await store.inbox(limit=2) == []
-    given = [world.put("a", "signal", {}) for _ in range(3)]
+    given = [await world.put("a", "signal", {}) for _ in range(3)]
 
     assert [each.id for each in await store.inbox(limit=2)] == given[:2]
     await store.drop_inbox(given[:2])
@@ -748,7 +752,7 @@ async def test_an_inbox_gives_no_more_than_asked(store: Any, world: Any) -> None
 async def test_requests_outlive_the_engine(world: Any) -> None:
     store = world.open()
     await store.append([start("a")])
-    settled, waiting = world.put("a", "cancel", {}), world.put("a", "resume", {})
+    settled, waiting = await world.put("a", "cancel", {}), await world.put("a", "resume", {})
     await store.append([then("a", 1, inbox_ids=(settled,))])
     await world.crash(store)
     store = world.open()

@@ -38,7 +38,7 @@ async def abandon(engine: EngineOn) -> None:
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
-    engine._runner._alarm.close()
+    engine._runner.alarm.close()
 
 
 # --- after a crash -------------------------------------------------------------------------------

@@ -130,11 +130,11 @@ async def test_an_engine_with_only_some_executions_leaves_the_requests_of_others
         for each in "xy":
             await engine.start(SIGNALLED, 1, id=each)
     store = MemoryStore(after=store)
-    numbers = {each: store.put(each, "cancel", {}) for each in "xy"}
+    numbers = {each: await store.put_request(each, "cancel", {}) for each in "xy"}
     async with EngineOn(store, only=("x",)) as engine:
         await engine.resume()
         await engine.end("x")
-        assert (store.verdict(numbers["x"]), store.verdict(numbers["y"])) == ("", None)
+        assert (await store.verdict(numbers["x"]), await store.verdict(numbers["y"])) == ("", None)
         assert (await engine.describe("y"))["status"] == "running"
 
 
@@ -144,10 +144,10 @@ async def test_a_request_meets_no_verdict_while_the_database_is_in_trouble() -> 
         await engine.start(SIGNALLED, 1, id="x")
         await parked(engine, "x")
         engine._committer.fail(mg.StorageUnavailable("gone"))
-        number = store.put("x", "cancel", {})
+        number = await store.put_request("x", "cancel", {})
     store = MemoryStore(after=store)
     async with EngineOn(store) as engine:
-        assert store.verdict(number) is None
+        assert await store.verdict(number) is None
         await engine.resume()
         assert (await engine.end("x"))["error"]["code"] == "cancelled"
-    assert store.verdict(number) == ""
+    assert await store.verdict(number) == ""

@@ -102,8 +102,8 @@ async def test_entries_of_executions_that_ended_do_not_pile_up_in_the_alarm() ->
         for _ in range(30):
             await asyncio.gather(*(run(engine, n) for n in range(100)))
 
-        assert len(engine._runner._alarm._heap) < 1_500
-        assert not engine._runner._alarm._at
+        assert len(engine._runner.alarm._heap) < 1_500
+        assert not engine._runner.alarm._at
         assert not engine._runner.live
 
 

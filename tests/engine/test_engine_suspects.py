@@ -114,7 +114,7 @@ async def test_who_lives_for_two_leases_is_cleared() -> None:
         assert await crashes(after, "a") == 3
 
         clock.set(engine, 20_000)
-        await engine._intake._suspects.clear()
+        await engine._intake.suspects.clear()
 
         assert await crashes(after, "a") == 0
         service.gate.set()

@@ -279,7 +279,8 @@ async def test_a_connection_string_names_a_store(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("dsn", "words"),
     [
-        ("postgresql://user:secret@host/db", "PostgreSQL is not available in this build"),
+        ("postgresql://user:secret@host/db?pgbouncer=perhaps", "pgbouncer=true or pgbouncer=false"),
+        ("postgresql://user:secret@host/db?connect_timeout=soon", "no number of seconds"),
         ("mysql://x", "no storage of the kind 'mysql'"),
         ("sqlite://x.db", "names no file"),
         ("sqlite:///", "names no file"),

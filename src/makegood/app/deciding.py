@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from makegood.app.config import Config
+from makegood.app.keeping import engines_on
 from makegood.app.reading import path_of, reading
 from makegood.app.wiring import settings_of
 from makegood.engine.client import Engine
@@ -19,10 +20,13 @@ from makegood.errors import NotFound, Refused, StorageHeld, nearest
 from makegood.model import SignalStep
 from makegood.ports import Slot
 from makegood.services import Registry
-from makegood.storage.sqlite import SqliteInbox, lock_holder
+from makegood.storage import is_postgres, open_store
+from makegood.storage.sqlite import SqliteInbox
 
 WAIT_S = 5.0
 """How long an engine's verdict is awaited."""
+LOOK_S = 0.1
+"""How often it is looked for on a PostgreSQL database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ async def put_request(database: str, config: Config, execution_id: str, kind: st
     """Put a request before an execution.
 
     Args:
-        database: A SQLite file.
+        database: A SQLite file, or a PostgreSQL database.
         config: What an engine would decide by.
         execution_id: Which execution.
         kind: `cancel`, `suspend`, `resume`, `retry`, `compensate`, `resolve`, `signal` or `rerun`.
@@ -68,19 +72,18 @@ async def put_request(database: str, config: Config, execution_id: str, kind: st
         InputError: A signal's payload does not fit.
         StorageError: The database cannot be used.
     """
-    path = path_of(database)
     async with reading(database) as store:
         program = await store.program(execution_id)
     if kind == "signal":
         steps = [node.step for node in program.nodes if isinstance(node.step, SignalStep)]
         _check_signal(steps, body)
-    if lock_holder(path) is None:
+    if not await engines_on(database):
         try:
             return await _decided_here(database, config, execution_id, kind, body)
         except StorageHeld:
             # An engine has come up meanwhile: it decides.
             pass
-    return await _decided_there(database, path, execution_id, kind, body)
+    return await _decided_there(database, execution_id, kind, body)
 
 
 async def start_here(database: str, config: Config, workflow: str, given: Any, **options: Any) -> dict[str, Any]:
@@ -139,12 +142,29 @@ async def _decided_here(database: str, config: Config, execution_id: str, kind: 
         return Verdict(verdict="accepted", by_engine=False, view=await engine.describe(execution_id))
 
 
-async def _decided_there(database: str, path: str, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
-    inbox = SqliteInbox(path)
-    number = await asyncio.to_thread(inbox.put, execution_id, kind, body)
-    told = await asyncio.to_thread(inbox.wait, number, WAIT_S)
+async def _decided_there(database: str, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
+    told = await (_asked_postgres if is_postgres(database) else _asked_file)(database, execution_id, kind, body)
     if told:
         raise Refused(told)
     async with reading(database) as store:
         view = await store.describe(execution_id)
     return Verdict(verdict="pending" if told is None else "accepted", by_engine=True, view=view)
+
+
+async def _asked_file(database: str, execution_id: str, kind: str, body: dict[str, Any]) -> str | None:
+    inbox = SqliteInbox(path_of(database))
+    number = await asyncio.to_thread(inbox.put, execution_id, kind, body)
+    return await asyncio.to_thread(inbox.wait, number, WAIT_S)
+
+
+async def _asked_postgres(database: str, execution_id: str, kind: str, body: dict[str, Any]) -> str | None:
+    store = open_store(database, exclusive=False)
+    try:
+        number = await store.put_request(execution_id, kind, body)
+        for _ in range(round(WAIT_S / LOOK_S)):
+            if (told := await store.verdict(number)) is not None:
+                return told
+            await asyncio.sleep(LOOK_S)
+        return None
+    finally:
+        await store.aclose()

@@ -181,11 +181,11 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         section="storage", name="type", kind=TEXT, default="sqlite", choices=("sqlite", "postgres", "memory"),
-        doc="Kind of database. This version has `sqlite` and `memory`.",
+        doc="Kind of database. Several engines can share a `postgres`; a `sqlite` file has one at a time.",
     ),
     Key(
         section="storage", name="connection_string", kind=TEXT, default="./makegood.db",
-        doc="For `sqlite` the path of the file.",
+        doc="For `sqlite` the path of the file; for `postgres` what libpq takes: `postgresql://user@host/database`.",
     ),
     Key(
         section="server", name="listen", kind=ADDRESS, default="127.0.0.1:8080",

@@ -12,7 +12,7 @@ from typing import Any
 from makegood.core.effects import effects
 from makegood.core.events import Record
 from makegood.core.program import Program
-from makegood.core.state import State
+from makegood.core.state import STATUSES, State
 from makegood.core.view import STEPS_SHOWN, describe, steps_page, time_text
 from makegood.engine.census import Census, census
 from makegood.engine.definitions import Definitions
@@ -20,7 +20,7 @@ from makegood.engine.loading import load_state
 from makegood.engine.looking import steps_before
 from makegood.errors import ConfigurationError, InputError, NotFound
 from makegood.ports import Journal, Query, Stored, StoredDefinition
-from makegood.storage import open_store, sqlite_path
+from makegood.storage import is_postgres, open_store, sqlite_path
 from makegood.storage.codec import encode_event
 
 RECORDS_AT_ONCE = 200
@@ -99,6 +99,14 @@ class Reading:
         """One version of a workflow, or the newest, compiled. Raises as `definition`."""
         return (await self._definitions.get(name, version)).program
 
+    async def statuses(self, limit: int) -> dict[str, int]:
+        """How many executions there are in each state, counted up to a limit."""
+        found = {}
+        for status in STATUSES:
+            if rows := await self._store.query(Query(status=status, limit=limit)):
+                found[status] = len(rows)
+        return found
+
     async def census(self, name: str, versions: Collection[int], *, look_into: int) -> dict[int, Census]:
         """How many executions of some versions live, and where they stand. Raises as `definition`."""
         return await census(self._store, self._definitions, name, versions, look_into=look_into)
@@ -109,10 +117,11 @@ async def reading(database: str) -> AsyncIterator[Reading]:
     """Open a database for reading.
 
     Raises:
-        ConfigurationError: It names no file.
+        ConfigurationError: It is in memory.
         StorageError: There is none, or it cannot be read.
     """
-    path_of(database)
+    if not is_postgres(database):
+        path_of(database)
     store = open_store(database, exclusive=False)
     try:
         yield Reading(store)
@@ -129,7 +138,8 @@ def path_of(database: str) -> str:
     path = sqlite_path(database)
     if path is None:
         raise ConfigurationError(
-            "a database in memory is known only to the process that has it. Give the path of a file: --database PATH."
+            "a database in memory is known only to the process that has it. "
+            "Give the path of a file, or postgresql://...: --database DATABASE."
         )
     return path
 

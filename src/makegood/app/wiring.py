@@ -9,6 +9,7 @@ from makegood.core.judgement import Settings
 from makegood.engine.client import Engine
 from makegood.errors import ConfigurationError
 from makegood.services import Registry
+from makegood.storage import is_postgres
 
 
 def settings_of(config: Config) -> Settings:
@@ -49,17 +50,17 @@ def database_of(config: Config, database: str | None = None) -> str:
         database: Given by hand: wins.
 
     Raises:
-        ConfigurationError: It is of a kind that this version does not have.
+        ConfigurationError: The connection string is none of that kind.
     """
     if database is not None:
         return database
     match config.storage.type:
         case "memory":
             return ":memory:"
-        case "postgres":
+        case "postgres" if not is_postgres(config.storage.connection_string):
             raise ConfigurationError(
-                'storage.type = "postgres": PostgreSQL is not available in this version of makegood. '
-                'Use type = "sqlite" with connection_string = "./makegood.db", or --database PATH.'
+                'storage.type = "postgres" needs connection_string = "postgresql://user@host/database", '
+                f"not {config.storage.connection_string!r}."
             )
         case _:
             return config.storage.connection_string
@@ -73,4 +74,5 @@ def engine_of(config: Config, registry: Registry, database: str, *, only: Collec
         max_concurrent_executions=config.workflow_engine.max_concurrent_executions,
         only=only,
         registry=registry,
+        lease_seconds=config.workflow_engine.lease_seconds,
     )

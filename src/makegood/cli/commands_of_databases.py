@@ -19,15 +19,11 @@ def register(app: typer.Typer) -> None:
     workflows.command("put")(workflows_put)
     workflows.command("diff")(workflows_diff)
     app.add_typer(workflows, name="workflows")
-    db = typer.Typer(no_args_is_help=True, help="Look at a database.")
-    # Two commands keep this a group; `status` alone would become the group itself.
-    db.callback()(_db)
+    db = typer.Typer(no_args_is_help=True, help="Look at a database, upgrade it, rid it of what ended long ago.")
     db.command("status")(db_status)
+    db.command("upgrade")(db_upgrade)
+    db.command("purge")(db_purge)
     app.add_typer(db, name="db")
-
-
-def _db() -> None:
-    """Look at a database."""
 
 
 def workflows_list(
@@ -101,3 +97,27 @@ def db_status(config: options.Config = None, database: options.Database = None, 
     from makegood.cli.places import Place
 
     database_status(Place(config=config, database=database), json=json)
+
+
+def db_upgrade(config: options.Config = None, database: options.Database = None, json: options.Json = False) -> None:
+    """Bring the schema of a database up to date. A copy beforehand is a good idea."""
+    from makegood.cli.keeping import upgrade_database
+    from makegood.cli.places import Place
+
+    upgrade_database(Place(config=config, database=database), json=json)
+
+
+def db_purge(
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="DURATION", help="Since their end, for example 30d.", show_default=False),
+    ],
+    config: options.Config = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """Delete executions that ended long ago, with their children and journals. Their ids are free afterwards."""
+    from makegood.cli.keeping import purge_database
+    from makegood.cli.places import Place
+
+    purge_database(Place(config=config, database=database), older_than, json=json)

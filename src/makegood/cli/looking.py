@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from makegood.app.keeping import engines_on
 from makegood.app.reading import Reading, before_of, cursor_of, event_views, path_of, reading, row_view
 from makegood.cli import exits
 from makegood.cli.failures import complain
@@ -21,7 +22,7 @@ from makegood.core.program import Program
 from makegood.core.state import ENDS, MOVING, STATUSES
 from makegood.errors import InputError, nearest
 from makegood.ports import Query
-from makegood.storage.sqlite import lock_holder
+from makegood.storage import is_postgres, shown
 
 POLL_S = 0.2
 """How often `watch` looks for more."""
@@ -126,7 +127,6 @@ def watch(place: Place, execution_id: str, *, json: bool) -> int:
 
 
 async def _watch(database: str, execution_id: str, *, json: bool) -> int:
-    path = path_of(database)
     with StopSignals() as stop:
         async with reading(database) as store:
 
@@ -134,7 +134,7 @@ async def _watch(database: str, execution_id: str, *, json: bool) -> int:
                 return await store.program(execution_id)
 
             await program()
-            alone = lock_holder(path) is None
+            alone = not await engines_on(database)
             follower = None if json else Follower(progress_for_stderr(), program)
             try:
                 if follower is not None:
@@ -151,7 +151,9 @@ async def _watch(database: str, execution_id: str, *, json: bool) -> int:
     else:
         complain(summary_of(view, database_option(database)))
     if alone and view["status"] not in ENDS:
-        complain(f"no engine is running on {database}: nothing happens to this execution until one goes on with it.")
+        complain(
+            f"no engine is running on {shown(database)}: nothing happens to this execution until one goes on with it."
+        )
     return exits.exit_of(view["status"])
 
 
@@ -223,23 +225,19 @@ def _workflow(view: dict[str, Any]) -> dict[str, Any]:
 
 def database_status(place: Place, *, json: bool) -> None:
     """Print what is known of the database."""
-    path = path_of(place.path)
+    database = place.path
 
-    async def counts() -> dict[str, int]:
-        async with reading(path) as store:
-            found = {}
-            for status in STATUSES:
-                rows = await store.executions(Query(status=status, limit=LIMIT_MAX))
-                if rows:
-                    found[status] = len(rows)
-            return found
+    async def look() -> tuple[dict[str, int], list[str]]:
+        async with reading(database) as store:
+            return await store.statuses(LIMIT_MAX), await engines_on(database)
 
-    executions = run_async(counts())
-    holder = lock_holder(path)
+    executions, engines = run_async(look())
+    where = shown(database) if is_postgres(database) else path_of(database)
     if json:
-        print_json({"database": path, "engine": None if holder is None else str(holder), "executions": executions})
+        engine = None if not engines else ", ".join(engines)
+        print_json({"database": where, "engine": engine, "engines": engines, "executions": executions})
         return
-    print(f"database    {path}")
-    print(f"engine      {'none is running' if holder is None else holder}")
+    print(f"database    {where}")
+    print(f"engine      {', '.join(engines) or 'none is running'}")
     told = ", ".join(f"{count}{'+' if count == LIMIT_MAX else ''} {status}" for status, count in executions.items())
     print(f"executions  {told or 'none'}")

@@ -16,7 +16,11 @@ Config = Annotated[
 ]
 Database = Annotated[
     str | None,
-    typer.Option("--database", metavar="PATH", help="SQLite file; otherwise the configured one, ./makegood.db."),
+    typer.Option(
+        "--database",
+        metavar="DATABASE",
+        help="SQLite file, or postgresql://...; otherwise the configured one, ./makegood.db.",
+    ),
 ]
 Server = Annotated[
     str | None,

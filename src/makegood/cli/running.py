@@ -28,7 +28,7 @@ from makegood.errors import Conflict, DefinitionError, NotFound, Problem, Storag
 from makegood.language import Loaded, load
 from makegood.language.files import name_from, read_definition
 from makegood.model import LIMITS, Definition
-from makegood.storage import sqlite_path
+from makegood.storage import is_postgres, shown, sqlite_path
 
 DRAWN_S = 1.0
 """How long the last records may take to be shown."""
@@ -106,10 +106,11 @@ def _definition(wish: Wish, services: frozenset[str], database: str) -> Definiti
         raw = read_definition(wish.file)
         loaded: Loaded = load(raw, source=wish.file, name=name_from(wish.file), services=services)
     except DefinitionError as error:
-        path = sqlite_path(database)
+        path = None if is_postgres(database) else sqlite_path(database)
+        there = is_postgres(database) or (path is not None and os.path.exists(path))
         if any(problem.code == "unknown_service" for problem in error.problems):
             error.add_note("Services are given as --service NAME=URL, or as [services.NAME] in makegood.toml.")
-        if wish.id is None or path is None or not os.path.exists(path):
+        if wish.id is None or not there:
             raise
         return error
     for warning in loaded.warnings:
@@ -295,14 +296,14 @@ def _step_to_settle(view: dict[str, Any]) -> str:
 
 def database_option(database: str) -> str:
     """`--database PATH`, for the shell."""
-    return f"--database {shlex.quote(database)}"
+    return f"--database {shlex.quote(shown(database))}"
 
 
 def _again(plan: _Plan) -> str:
     """The command that goes on with this execution."""
     wish = plan.wish
     words = ["makegood", "run", wish.file, "--id", plan.id]
-    for option, value in (("--config", wish.config), ("--database", wish.database)):
+    for option, value in (("--config", wish.config), ("--database", wish.database and shown(wish.database))):
         words += [option, value] if value is not None else []
     for service in wish.services:
         words += ["--service", service]

@@ -7,15 +7,18 @@ execution; each part does its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
+from makegood.engine.afar import Afar
 from makegood.engine.children import Children
 from makegood.engine.committer import Committer, closed
 from makegood.engine.definitions import Definitions
+from makegood.engine.inbox import Inbox
 from makegood.engine.intake import Intake, Store
+from makegood.engine.lanes import Lanes
 from makegood.engine.listening import Listeners
 from makegood.engine.live import Live
 from makegood.engine.looking import Onlooker
@@ -24,7 +27,8 @@ from makegood.engine.repeats import Repeats
 from makegood.engine.rerunning import Reruns
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
-from makegood.errors import MakegoodError
+from makegood.engine.tenure import Tenure
+from makegood.errors import Fenced, MakegoodError, StorageError, StorageUnavailable
 from makegood.ports import Clock
 from makegood.services import Registry
 
@@ -36,9 +40,12 @@ class Assembly:
         only: Advance none but these executions; None advances all.
         live_max: Executions in memory at once.
         drain_s: How long open calls are awaited when it closes.
+        lease_ms: How long this worker is taken to be alive without a sign of life.
+        listeners: Those of an earlier assembly, when this worker comes back as another one.
+        on_dead: Told when this worker was declared dead, or can write no more where others can.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that an engine is told, by name
         self,
         store: Store,
         registry: Registry,
@@ -48,6 +55,9 @@ class Assembly:
         only: Collection[str] | None,
         live_max: int,
         drain_s: float,
+        lease_ms: int,
+        listeners: Listeners,
+        on_dead: Callable[[Exception], None],
     ) -> None:
         self._store: Store | None = store
         self._registry = registry
@@ -55,12 +65,46 @@ class Assembly:
         self._drain_s = drain_s
         self._broken: Exception | None = None
         self._breaks = asyncio.Event()
-        self.listeners = Listeners()
+        self._on_dead = on_dead
+        self._shared = store.shared
+        self.listeners = listeners
         self.definitions = Definitions(store, clock.now_ms)
-        self.committer = Committer(store, self._on_broken)
-        runner = self.runner = Runner(
+        self.committer = Lanes(store, self._on_broken) if store.shared else Committer(store, self._on_broken)
+        runner = self._make_runner(store, clock, settings, lease_ms)
+        self.repeats = Repeats(self.store, clock)
+        self._make_intake(store, clock, only, lease_ms)
+        self.starter = Starter(
+            runner, self.definitions, registry, settings,
+            repeats=self.repeats, only=only, room=self._room, opened=self.store, check_usable=self.check_usable,
+        )  # fmt: skip
+        self.reruns = Reruns(store, runner, self.intake, self.starter, self.definitions, settings)
+        self.onlooker = Onlooker(runner, self.definitions, self.store)
+        self.observer = Observer(self.onlooker, self.listeners, self.store)
+        self.children = Children(
+            store, runner, self.intake, self.inbox, self.onlooker, self.definitions, registry, settings, room=self._room
+        )
+        self._afar = Afar(store, self.onlooker, self.listeners, runner.live.__contains__)
+        self.committer.start()
+        self.tenure.start()
+        if store.shared:
+            self._afar.start()
+
+    def resume(self) -> None:
+        """Begin to take in what is left over, what comes due, and what other processes ask."""
+        self.intake.start()
+        self.inbox.start()
+
+    def _make_runner(self, store: Store, clock: Clock, settings: Settings, lease_ms: int) -> Runner:
+        self.tenure = Tenure(
+            store,
+            lease_ms,
+            on_dead=self.committer.fail,
+            on_left_over=lambda: self.intake.look(),  # noqa: PLW0108
+        )
+        self.runner = Runner(
             self.committer,
-            registry,
+            self._registry,
+            self.tenure,
             clock,
             settings,
             # What comes to be further down is looked up when it is called.
@@ -71,32 +115,31 @@ class Assembly:
             on_attend=lambda live, command: self.children.attend(live, command),  # noqa: PLW0108
             on_room=lambda: self.intake.room_made(),  # noqa: PLW0108
         )
-        self.repeats = Repeats(self.store, clock)
-        self.intake = self._make_intake(store, clock, only)
-        self.starter = Starter(
-            runner, self.definitions, registry, settings,
-            repeats=self.repeats, only=only, room=self._room, opened=self.store, check_usable=self.check_usable,
-        )  # fmt: skip
-        self.reruns = Reruns(store, runner, self.intake, self.starter, self.definitions, settings)
-        self.onlooker = Onlooker(runner, self.definitions, self.store)
-        self.observer = Observer(self.onlooker, self.listeners, self.store)
-        self.children = Children(
-            store, runner, self.intake, self.onlooker, self.definitions, registry, settings, room=self._room
-        )
-        self.committer.start()
+        return self.runner
 
-    def _make_intake(self, store: Store, clock: Clock, only: Collection[str] | None) -> Intake:
-        return Intake(
+    def _make_intake(self, store: Store, clock: Clock, only: Collection[str] | None, lease_ms: int) -> None:
+        fail = self.committer.fail
+        self.intake = Intake(
             store,
             self.runner,
             self.definitions,
             self._registry,
             clock,
-            repeats=self.repeats,
             only=only,
             room=self._room,
-            on_fenced=self.committer.fail,
-            on_rerun=lambda row: self.reruns.requested(row),  # noqa: PLW0108 - it comes later
+            on_fenced=fail,
+            lease_ms=lease_ms,
+        )
+        # What comes later is looked up when it is called.
+        self.inbox = Inbox(
+            store,
+            self.runner,
+            self.intake,
+            self.repeats,
+            allowed=self.intake.allows,
+            on_fenced=fail,
+            on_child=lambda parent, child: self.children.heard(parent, child),  # noqa: PLW0108
+            on_rerun=lambda row: self.reruns.requested(row),  # noqa: PLW0108
         )
 
     def store(self) -> Store:
@@ -110,11 +153,11 @@ class Assembly:
         if self._store is None:
             raise closed()
         if self._broken is not None:
-            raise self._broken
+            raise returning(self._broken) if self._shared else self._broken
 
     async def broken(self) -> Exception:
-        """Return only when it can write no more: why."""
-        await self._breaks.wait()
+        """Return only when it can write no more, and will not come back: why."""
+        await (asyncio.Event() if self._shared else self._breaks).wait()
         assert self._broken is not None
         return self._broken
 
@@ -134,9 +177,22 @@ class Assembly:
             stack.push_async_callback(store.aclose)
             stack.push_async_callback(self._registry.aclose)
             stack.push_async_callback(self.committer.aclose)
+            stack.push_async_callback(self.intake.clear_crashes)
+            # Open calls may take longer than a lease.
+            stack.push_async_callback(self.tenure.stop)
             stack.push_async_exit(self._drain)
             stack.push_async_callback(self.children.stop)
             stack.push_async_callback(self.intake.stop)
+            stack.push_async_callback(self.inbox.stop)
+            stack.push_async_callback(self._afar.stop)
+
+    async def abandon(self) -> None:
+        """Let go of everything in memory: it belongs to others now. Store and services stay open."""
+        self.runner.stopping = True
+        for stop in (self._afar.stop, self.tenure.stop, self.inbox.stop, self.intake.stop, self.children.stop):
+            await stop()
+        await self.runner.stop(0.0)
+        await self.committer.aclose()
 
     async def _drain(self, kind: type[BaseException] | None, *_: object) -> None:
         # Whoever is in too much of a hurry to wait for us does not wait for open calls either.
@@ -156,6 +212,11 @@ class Assembly:
 
     def _on_lost(self, execution_id: str, error: Exception) -> None:
         """One execution cannot go on here: whoever waits for it must not wait for ever."""
+        if self._shared and isinstance(error, (Fenced, StorageError)):
+            # It goes on elsewhere, or here again; its listeners hear of it then.
+            if self.committer.broken is None:
+                self.intake.retake(execution_id)
+            return
         if isinstance(error, MakegoodError):
             told: Exception = error
         else:
@@ -167,4 +228,14 @@ class Assembly:
         self._breaks.set()
         self.runner.stopping = True
         self.intake.halt()
-        self.listeners.tell_all_lost(error)
+        self.inbox.halt()
+        if self._shared:
+            self.tenure.halt()
+            self._on_dead(error)
+        else:
+            self.listeners.tell_all_lost(error)
+
+
+def returning(why: Exception) -> StorageUnavailable:
+    """The error for whatever comes while a worker comes back."""
+    return StorageUnavailable(f"this worker is coming back as a new one; try again in a moment ({why})")

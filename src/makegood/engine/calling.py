@@ -14,6 +14,7 @@ from makegood.core.outstanding import Send
 from makegood.core.state import Key, State
 from makegood.core.undoing import calling_execution, idempotency_key, undo_body
 from makegood.engine.live import Live
+from makegood.engine.tenure import Tenure
 from makegood.ports import Invocation, Invoker
 
 
@@ -21,22 +22,40 @@ class Calls:
     """The calls of this process that have no reply yet.
 
     Args:
+        tenure: While it does not hold, nothing is sent.
         on_reply: Called with what came of a call.
 
     Attributes:
         under_way: One for each call.
     """
 
-    def __init__(self, invoker: Invoker, on_reply: Callable[[Live, Replied], None]) -> None:
+    def __init__(self, invoker: Invoker, tenure: Tenure, on_reply: Callable[[Live, Replied], None]) -> None:
         self._invoker = invoker
+        self._tenure = tenure
         self._on_reply = on_reply
+        self._kept: list[tuple[Live, Send]] = []
+        tenure.on_proven.append(self._send_kept)
         self.under_way: set[asyncio.Task[None]] = set()
 
     def send(self, execution: Live, send: Send) -> None:
-        """Send the request of an attempt that is open, for which a place is held."""
+        """Send the request of an attempt that is open, for which a place is held: now, or once the lease is proven."""
+        if not self._tenure.holds():
+            self._kept.append((execution, send))
+            return
         invocation = invocation_of(execution.state, send)
         self.under_way.add(asyncio.get_running_loop().create_task(self._call(execution, send, invocation)))
         execution.sending += 1
+
+    def _send_kept(self) -> None:
+        kept, self._kept = self._kept, []
+        for execution, send in kept:
+            if execution.leaving or not is_open(execution.state, send):
+                self._give_back(execution, send)
+            else:
+                self.send(execution, send)
+
+    def _give_back(self, execution: Live, send: Send) -> None:
+        self._invoker.release(service_of(execution.state, send.key, send.undo))
 
     async def _call(self, execution: Live, send: Send, invocation: Invocation) -> None:
         try:
@@ -49,6 +68,9 @@ class Calls:
 
     async def stop(self, drain_s: float) -> None:
         """Give what is under way some time, then give up on it."""
+        kept, self._kept = self._kept, []
+        for execution, send in kept:
+            self._give_back(execution, send)
         try:
             if self.under_way and drain_s > 0:
                 await asyncio.wait(list(self.under_way), timeout=drain_s)
@@ -58,6 +80,12 @@ class Calls:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
             self.under_way.clear()
+
+
+def is_open(state: State, send: Send) -> bool:
+    """Whether an attempt is still wanted."""
+    track = state.instances[send.key].track(send.undo)
+    return track.open_until is not None and track.attempts == send.attempt
 
 
 def service_of(state: State, key: Key, undo: bool) -> str:

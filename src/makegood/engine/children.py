@@ -24,7 +24,8 @@ from makegood.core.state import ENDS, MOVING, Key, State
 from makegood.core.undoing import calling_execution
 from makegood.engine.child_start import call_of, missing, refusal
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
-from makegood.engine.intake import Intake, Store
+from makegood.engine.inbox import Inbox
+from makegood.engine.intake import Elsewhere, Intake, Store
 from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
 from makegood.engine.looking import Onlooker
@@ -48,11 +49,12 @@ class Children:
         room: How many more executions may be taken in.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - everything that an execution has to do with
         self,
         store: Store,
         runner: Runner,
         intake: Intake,
+        inbox: Inbox,
         onlooker: Onlooker,
         definitions: Definitions,
         invoker: Invoker,
@@ -63,6 +65,7 @@ class Children:
         self._store = store
         self._runner = runner
         self._intake = intake
+        self._inbox = inbox
         self._onlooker = onlooker
         self._definitions = definitions
         self._invoker = invoker
@@ -268,7 +271,7 @@ class Children:
             await self._report(parent, key, child)
             return
         try:
-            await self._intake.request(child, Compensate("parent", parent=True) if undo else Halt())
+            await self._inbox.request(child, Compensate("parent", parent=True) if undo else Halt())
         except Refused as refused:
             # Where it stands does not allow it: it comes to an end by itself, and that will be told.
             if refused.code in ELSEWHERE:
@@ -292,9 +295,26 @@ class Children:
                 successor = parent.state.superseded_by
             if successor is not None:
                 await self._told(successor, child, end)
+        except Elsewhere:
+            with suppress(StorageError):
+                await self._inbox.tell_of_child(parent_id, child)
         except Exception as error:  # noqa: BLE001 - nobody waits for this, and others are to be told
             told = log.warning if isinstance(error, MakegoodError) else log.error
             told(names.CHILD_LEFT, execution=parent_id, child=child, want="hear", error=repr(error))
+
+    async def heard(self, parent_id: str, child: str) -> None:
+        """Another worker has seen a child end: its parent, if it is here, is told how.
+
+        Raises:
+            Elsewhere: Another worker advances the parent.
+            NotFound: There is no such parent.
+        """
+        async with self._intake.holding(parent_id) as parent:
+            for key, _ in list(parent.state.attending):
+                stored = await self._store.find(child)
+                ours = parent.state.instances[key].child == child
+                if ours and stored is not None and stored.standing.status in ENDS:
+                    await self._report(parent, key, child)
 
     def _news(self, parent: Live, news: News) -> None:
         if not parent.leaving:

@@ -6,6 +6,7 @@ needs more than a few lines is a class of its own, and has its place in `assembl
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Literal, Self, TypeVar
@@ -22,10 +23,12 @@ from makegood.engine.clock import WallClock
 from makegood.engine.committer import closed
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Store
+from makegood.engine.listening import Listeners
 from makegood.engine.looking import steps_before
 from makegood.engine.observing import Observer
 from makegood.engine.operators import ForOperators
 from makegood.engine.repeats import Repeats
+from makegood.engine.returning import rejoined
 from makegood.engine.scripts import ForScripts
 from makegood.engine.starts import StartRequest, checked_key, checked_search, plain_json
 from makegood.errors import NotFound, StorageError
@@ -38,15 +41,16 @@ T = TypeVar("T")
 
 
 class Engine(ForOperators, ForScripts):
-    """Runs workflows durably: on a SQLite file, or in memory.
+    """Runs workflows durably: on a SQLite file, on a PostgreSQL that several engines may share, or in memory.
 
     Args:
-        database: Path of a SQLite file, `sqlite:///path`, or `:memory:`.
+        database: Path of a SQLite file, `sqlite:///path`, `postgresql://...`, or `:memory:`.
         settings: What the core decides by: timeouts and limits.
         max_concurrent_executions: Executions advancing at once; waiting ones do not count.
         only: Advance none but these executions (ids); None advances all.
         drain_seconds: How long open calls are awaited when the engine closes.
         registry: Services registered beforehand; None begins with none. It is closed with the engine.
+        lease_seconds: On a shared database: how long this engine is taken to be alive without a sign of life.
         clock: Where the time comes from; who sets one by hand calls `clock_was_set` afterwards.
 
     Raises:
@@ -65,6 +69,7 @@ class Engine(ForOperators, ForScripts):
         only: Collection[str] | None = None,
         drain_seconds: float = 1.0,
         registry: Registry | None = None,
+        lease_seconds: float = 10.0,
         clock: Clock | None = None,
     ) -> None:
         self._database = os.fspath(database)
@@ -74,7 +79,9 @@ class Engine(ForOperators, ForScripts):
         self._drain_s = drain_seconds
         self._clock = clock or WallClock()
         self._registry = registry or Registry(self._clock.now_ms)
+        self._lease_ms = round(lease_seconds * 1000)
         self._parts: Assembly | None = None
+        self._coming_back: asyncio.Task[None] | None = None
         self._opened = False
 
     # --- opening and closing ---
@@ -84,8 +91,17 @@ class Engine(ForOperators, ForScripts):
         if self._opened:
             raise StorageError("this engine was opened before; make another one")
         store = self._open_store()
+        try:
+            await store.join(self._lease_ms)
+        except BaseException:
+            await store.aclose()
+            raise
         self._opened = True
-        parts = self._parts = Assembly(
+        self._hold(self._assembled(store, Listeners()))
+        return self
+
+    def _assembled(self, store: Store, listeners: Listeners) -> Assembly:
+        return Assembly(
             store,
             self._registry,
             self._clock,
@@ -93,20 +109,42 @@ class Engine(ForOperators, ForScripts):
             only=self._only,
             live_max=self._live_max,
             drain_s=self._drain_s,
+            lease_ms=self._lease_ms,
+            listeners=listeners,
+            on_dead=self._on_dead,
         )
+
+    def _hold(self, parts: Assembly) -> None:
+        self._parts = parts
         self._committer = parts.committer
         self._runner = parts.runner
         self._intake = parts.intake
         self._starter = parts.starter
         self._listeners = parts.listeners
         self._onlooker = parts.onlooker
-        return self
+
+    def _on_dead(self, _: Exception) -> None:
+        """On a shared database an engine that was declared dead comes back as a new worker."""
+        self._coming_back = asyncio.get_running_loop().create_task(self._come_back(), name="makegood-return")
+
+    async def _come_back(self) -> None:
+        dead = self._parts_open
+        await dead.abandon()
+        store = dead.store()
+        await rejoined(store)
+        parts = self._assembled(store, dead.listeners)
+        self._hold(parts)
+        if dead.intake.started:
+            parts.resume()
 
     def _open_store(self) -> Store:
         return open_store(self._database)
 
     async def aclose(self) -> None:
         """Stop gracefully: nothing new is sent, open calls have `drain_seconds`, the rest is left to be resumed."""
+        if self._coming_back is not None:
+            self._coming_back.cancel()
+            await asyncio.gather(self._coming_back, return_exceptions=True)
         if self._parts is not None:
             await self._parts.aclose()
 
@@ -144,13 +182,13 @@ class Engine(ForOperators, ForScripts):
     async def resume(self) -> None:
         """Go on with the executions that an earlier engine left, after services are registered."""
         self._check_usable()
-        self._intake.start()
+        self._parts_open.resume()
 
     def clock_was_set(self) -> None:
         """Look at the clock now: it was set by hand."""
         self._check_usable()
-        self._runner.look_at_the_clock()
-        self._intake.look_at_the_clock()
+        self._runner.alarm.look()
+        self._intake.look()
 
     async def start(
         self,
@@ -183,17 +221,16 @@ class Engine(ForOperators, ForScripts):
             DefinitionError: A service is not registered.
         """
         self._check_usable()
-        name = workflow.name if isinstance(workflow, Definition) else workflow
         limits = self._settings.limits
         request = StartRequest(
-            name,
+            workflow.name if isinstance(workflow, Definition) else workflow,
             version,
             plain_json(input, limits),
             id,
             checked_key(business_key),
             checked_search(search, limits),
         )
-        self._intake.start()
+        self._parts_open.resume()
         started = await self._starter.start(workflow, request, once, look)
         return Execution(self, started.id, resumed=started.found, seen=started.seen)
 
@@ -233,9 +270,7 @@ class Engine(ForOperators, ForScripts):
         return await self._look(execution_id, lambda state: state)
 
     async def _look(self, execution_id: str, look: Callable[[State], T]) -> T:
-        if self._parts is None:
-            raise closed()
-        return await self._onlooker.look(execution_id, look)
+        return await self._parts_open.onlooker.look(execution_id, look)
 
     async def list(self, query: Query | None = None) -> Sequence[Stored]:
         """Executions, newest first."""
@@ -317,25 +352,24 @@ class Engine(ForOperators, ForScripts):
             InputError: The input does not fit that version's schema.
             Conflict: Another live execution holds its business key.
         """
-        self._check_usable()
-        assert self._parts is not None
-        self._intake.start()
-        successor, found = await self._parts.reruns.rerun(execution_id, Rerun(from_step, by, note), version)
+        parts = self._open_parts
+        parts.resume()
+        successor, found = await parts.reruns.rerun(execution_id, Rerun(from_step, by, note), version)
         return Execution(self, successor, resumed=found)
 
     async def request(
         self, execution_id: str, news: Input, *, once: KeyedRequest | None = None
     ) -> Literal["accepted", "pending"]:
         """Put a request before an execution, under a key or none. `accepted`: what followed is durable.
+        `pending`: another engine of a shared database advances it, and has not decided within two seconds.
 
         Raises:
             NotFound, Refused, InputError: It was refused; nothing was changed.
             Conflict: The key stands for another request.
         """
-        self._check_usable()
-        self._intake.start()
-        await self._intake.request(execution_id, news, once=once)
-        return "accepted"
+        parts = self._open_parts
+        parts.resume()
+        return "accepted" if await parts.inbox.request(execution_id, news, once=once) else "pending"
 
     # --- for servers ---
 
@@ -359,17 +393,20 @@ class Engine(ForOperators, ForScripts):
         return self._open_parts.committer.queued
 
     @property
-    def _open_parts(self) -> Assembly:
+    def _parts_open(self) -> Assembly:
         if self._parts is None:
             raise closed()
-        self._parts.check_usable()
         return self._parts
+
+    @property
+    def _open_parts(self) -> Assembly:
+        parts = self._parts_open
+        parts.check_usable()
+        return parts
 
     def _check_usable(self) -> None:
         self._open_parts  # noqa: B018 - it raises
 
     @property
     def _store_open(self) -> Store:
-        if self._parts is None:
-            raise closed()
-        return self._parts.store()
+        return self._parts_open.store()

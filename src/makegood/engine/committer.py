@@ -81,6 +81,11 @@ class Committer:
         self._idle.clear()
         self._wake.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything queued so far is durable or refused."""
+        return self._idle.is_set()
+
     async def flush(self) -> None:
         """Return when everything queued so far, and what follows from it, is durable."""
         await self._idle.wait()

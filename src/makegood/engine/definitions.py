@@ -62,7 +62,11 @@ class Definitions:
             return self._kept[known[1]], False
         await check_family(self._journal, definition)
         stored, new = await self._journal.put_definition(
-            definition.name, definition.tree, definition.version, self._now_ms()
+            definition.name,
+            definition.tree,
+            definition.version,
+            self._now_ms(),
+            compile_program(definition, definition.version or 1).services,
         )
         registered = self._keep(definition, stored.version)
         self._versions[id(definition)] = (definition, (stored.name, stored.version))

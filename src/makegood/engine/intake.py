@@ -1,35 +1,30 @@
-"""What comes to this engine: executions that nobody advances, parked ones that are due, requests
-that other processes left in the inbox.
-"""
+"""What comes to this engine: executions that nobody advances, and parked ones that are due or asked for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
-from makegood.core import inputs
 from makegood.core.state import ENDS
 from makegood.engine.committer import closed
-from makegood.engine.definitions import Definitions, Registered, check_payload
+from makegood.engine.definitions import Definitions, Registered
+from makegood.engine.due import Due
 from makegood.engine.live import Live, standing_of
 from makegood.engine.loading import load_state
 from makegood.engine.log import log, names
-from makegood.engine.repeats import Repeats
-from makegood.engine.requests import request_of
 from makegood.engine.runner import Runner
-from makegood.engine.starts import Turn
 from makegood.engine.suspects import Suspects
-from makegood.errors import Fenced, NotFound, Refused, StorageError
-from makegood.ports import Clock, InboxRow, Invoker, Journal, KeyedRequest, Leases, Requests, Stored
+from makegood.errors import Fenced, NotFound, Refused, StorageError, StorageUnavailable
+from makegood.ports import Clock, Invoker, Journal, Leases, Requests, Stored
 
 CLAIM_MAX = 500
 """Executions claimed at once."""
-INBOX_S = 0.25
-"""How often the inbox is looked at."""
 OTHERS_DUE_MS = 250
 """How often an engine with `only` looks whether what is due is its own."""
+NOT_FOR_US_MS = 1_000
+"""How long what is due is left to others when it could not be claimed."""
 AFTER_TROUBLE_S = 1.0
 """How long the database is left alone when it could not be asked."""
 LEFT_FOR_MS = 5_000
@@ -40,14 +35,22 @@ class Store(Journal, Requests, Leases, Protocol):
     """The storage ports in one adapter."""
 
 
+class Elsewhere(Refused):
+    """Another worker advances the execution."""
+
+    code = "elsewhere"
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(f"execution {execution_id!r} is advanced by another worker", code="elsewhere")
+
+
 class Intake:
     """Claims, loads and resumes; and reads the inbox.
 
     Args:
         only: Advance none but these executions; None advances all.
         room: How many more executions may be taken in.
-        on_fenced: Told when somebody else holds the database.
-        on_rerun: Does what a request for a rerun asks for, and settles it.
+        on_fenced: Told when somebody else holds the database, or this worker was declared dead.
     """
 
     def __init__(  # noqa: PLR0913 - everything around it, by name
@@ -58,25 +61,21 @@ class Intake:
         invoker: Invoker,
         clock: Clock,
         *,
-        repeats: Repeats,
         only: Collection[str] | None,
         room: Callable[[], int],
         on_fenced: Callable[[Fenced], None],
-        on_rerun: Callable[[InboxRow], Awaitable[None]],
+        lease_ms: int,
     ) -> None:
         self._store = store
         self._runner = runner
         self._definitions = definitions
         self._invoker = invoker
         self._clock = clock
-        self._repeats = repeats
         self._only = None if only is None else set(only)
         self._room = room
         self._on_fenced = on_fenced
-        self._on_rerun = on_rerun
-        self._due = asyncio.Event()
-        self._next_ms: int | None = None
-        self._suspects = Suspects(store, runner, clock, enabled=only is None)
+        self._due = Due(clock, shared=store.shared)
+        self.suspects = Suspects(store, runner, clock, enabled=only is None, lease_ms=lease_ms)
         self._crowded = False
         self._looked = False
         # What was claimed and is not in memory yet. Claims are made one at a time, so that nobody
@@ -87,54 +86,65 @@ class Intake:
         self._unserved: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._bringing: set[asyncio.Task[Live | None]] = set()
+        self._retaking: set[asyncio.Task[None]] = set()
+
+    @property
+    def started(self) -> bool:
+        """Whether it takes in what is left over and what comes due."""
+        return bool(self._tasks)
 
     def start(self) -> None:
         """Begin to take in what is left over and what comes due."""
         if not self._tasks:
-            loop = asyncio.get_running_loop()
-            self._tasks = [loop.create_task(self._claim_forever()), loop.create_task(self._read_inbox_forever())]
-            self._due.set()
+            self._tasks = [asyncio.get_running_loop().create_task(self._claim_forever())]
+            self._due.look()
 
     def halt(self) -> None:
         """Take in nothing more, without waiting for what is under way."""
-        for task in (*self._tasks, *self._bringing):
+        for task in (*self._tasks, *self._bringing, *self._retaking):
             if task is not asyncio.current_task():
                 task.cancel()
 
     async def stop(self) -> None:
         """Take in nothing more."""
         self.halt()
-        await asyncio.gather(*self._tasks, *self._bringing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._bringing, *self._retaking, return_exceptions=True)
         for loading in self._loading.values():
             loading.cancel()
 
-    def look_at_the_clock(self) -> None:
-        """It was set by hand."""
-        self._due.set()
+    async def clear_crashes(self) -> None:
+        """This process ends gracefully: whatever was resumed here did not crash it."""
+        with suppress(StorageError, Fenced):
+            await self.suspects.clear_all()
+
+    def look(self) -> None:
+        """There may be something to take in: the clock was set by hand, or a worker was declared dead."""
+        self._due.look()
 
     def parked(self, wake_ms: int | None) -> None:
         """Some execution was parked until then."""
-        if wake_ms is not None and (self._next_ms is None or wake_ms < self._next_ms):
-            self._next_ms = wake_ms
-            self._due.set()
+        self._due.at(wake_ms)
 
     def room_made(self) -> None:
         """There may be room for an execution that was left waiting."""
         if self._crowded:
-            self._due.set()
+            self._due.look()
+
+    def allows(self, execution_id: str) -> bool:
+        """Whether an execution is advanced here at all."""
+        return self._only is None or execution_id in self._only
 
     def allow(self, execution_id: str) -> None:
         """A child of an execution that is advanced here is advanced here too."""
         if self._only is not None and execution_id not in self._only:
             self._only.add(execution_id)
-            self._due.set()
+            self._due.look()
 
     # --- claiming ---
 
     async def _claim_forever(self) -> None:
         while True:
-            await self._wait_until_due()
-            self._due.clear()
+            await self._due.wait()
             try:
                 await self._claim_due()
             except Fenced as error:
@@ -143,47 +153,43 @@ class Intake:
             except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for ever
                 log.warning(names.COMMIT_FAILED, error=repr(error))
                 await asyncio.sleep(AFTER_TROUBLE_S)
-                self._due.set()
-
-    async def _wait_until_due(self) -> None:
-        while not self._due.is_set():
-            rest_s = None if self._next_ms is None else max(0.0, (self._next_ms - self._clock.now_ms()) / 1000)
-            try:
-                # Not wait_for: up to Python 3.11 it swallows a cancellation that comes with the event.
-                async with asyncio.timeout(None if rest_s is None else min(rest_s, 60.0)):
-                    await self._due.wait()
-            except TimeoutError:
-                if self._next_ms is not None and self._next_ms <= self._clock.now_ms():
-                    return
+                self._due.look()
 
     async def _claim_due(self) -> None:
-        # Unknown from here on: what is parked while we look sets it, and is not forgotten below.
-        self._next_ms = None
+        self._due.forget()
         self._crowded = False
+        only: list[str] | None = None
+        asked_ms = 0
         while (room := self._room()) > 0:
             only = None if self._only is None else list(self._only)
             limit = min(room, CLAIM_MAX)
+            asked_ms = self._clock.now_ms()
             # The first time also what sleeps: a parent looks after its children, which are then allowed here too.
             found = await self._claim(limit, only, early=only is not None and not self._looked)
             self._looked = True
             for stored in found:
                 with suppress(Exception):  # It is logged, and stays where it is.
                     self._runner.release(await self._take(stored))
-            if len(found) < limit:
+            # A shared store gives each worker its part, so that there may be more.
+            if len(found) < limit and not (found and self._store.shared):
                 break
         else:
             self._crowded = True
             return
         next_ms = await self._store.next_wake_ms()
-        if self._only is not None and next_ms is not None:
+        if next_ms is not None and only is not None:
             # The next one due may be another's, which stays due for as long as this engine runs.
             next_ms = max(next_ms, self._clock.now_ms() + OTHERS_DUE_MS)
-        moments = [each for each in (next_ms, self._next_ms) if each is not None]
-        self._next_ms = min(moments, default=None)
+        elif next_ms is not None and next_ms <= asked_ms:
+            next_ms = self._clock.now_ms() + NOT_FOR_US_MS
+        self._due.known(next_ms)
 
     async def _claim(self, limit: int, only: Collection[str] | None, *, early: bool = False) -> list[Stored]:
         async with self._claiming:
-            found = await self._store.claim(self._clock.now_ms(), limit=limit, only=only, early=early)
+            offered = None if only is not None else self._invoker.names()
+            found = await self._store.claim(self._clock.now_ms(), limit=limit, only=only, early=early, offered=offered)
+            # What is here already is only told again, after an answer that was lost.
+            found = [each for each in found if each.execution_id not in self._runner.live]
             self._vacant.difference_update(stored.execution_id for stored in found)
             for stored in found:
                 self._loading[stored.execution_id] = asyncio.get_running_loop().create_future()
@@ -198,17 +204,23 @@ class Intake:
         try:
             registered = await self._definitions.get(stored.start.workflow, stored.start.version)
             self.check_served(stored.execution_id, registered)
-            self._suspects.check_turn(stored)
+            self.suspects.check_turn(stored)
             state = await load_state(self._store, stored.execution_id, registered.program)
             live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
-            self._runner.resume(live, self._suspects.quarantine(stored))
+            self._runner.resume(live, self.suspects.quarantine(stored))
         except Refused as error:
             if stored.standing.status not in ENDS:
                 self._leave(stored, str(error))
             raise
+        except (StorageUnavailable, Fenced):
+            self.retake(stored.execution_id)
+            raise
         except Exception as error:
             log.error(names.EXECUTION_NOT_UNDERSTOOD, execution=stored.execution_id, error=repr(error))
+            if stored.standing.ended_at_ms is None and stored.execution_id not in self._runner.live:
+                with suppress(StorageError, Fenced):
+                    await self._store.set_aside(stored.execution_id, repr(error))
             raise
         finally:
             loading = self._loading.pop(stored.execution_id, None)
@@ -232,6 +244,20 @@ class Intake:
         if stored.execution_id not in self._unserved:
             self._unserved.add(stored.execution_id)
             log.warning(names.EXECUTION_UNSERVED, execution=stored.execution_id, why=why)
+
+    def retake(self, execution_id: str) -> None:
+        """Something came between this worker and an execution: unless another has it now, go on with it."""
+
+        async def again() -> None:
+            await asyncio.sleep(AFTER_TROUBLE_S)
+            with suppress(Exception):  # Whoever advances it meanwhile goes on; else it is logged.
+                async with self.holding(execution_id):
+                    pass
+
+        if self._store.shared and self.started:
+            task = asyncio.get_running_loop().create_task(again())
+            self._retaking.add(task)
+            task.add_done_callback(self._retaking.discard)
 
     # --- one execution, for a request ---
 
@@ -291,106 +317,13 @@ class Intake:
         self._vacant.discard(execution_id)
         if stored is None:
             raise NotFound(f"there is no execution {execution_id!r}")
+        if stored.elsewhere:
+            raise Elsewhere(execution_id)
         if stored.standing.parked or not vacant or self._is_here(execution_id):
             return None
         # It has ended; or nobody has it although it is ours, since it was not understood, or went wrong: once more.
         self._loading[execution_id] = asyncio.get_running_loop().create_future()
         return await self._take(stored)
 
-    async def request(
-        self, execution_id: str, news: inputs.Input, *, inbox_id: int | None = None, once: KeyedRequest | None = None
-    ) -> None:
-        """Put a request before an execution, wherever it is; return when the verdict is durable.
-
-        Args:
-            once: Under which key it is asked: what was done under it is not done again.
-
-        Raises:
-            NotFound: There is no such execution.
-            Refused: Its state does not allow it; nothing was changed.
-            InputError: The payload of a signal does not fit.
-            Conflict: The key stands for another request.
-        """
-        if once is None:
-            await self._ask(execution_id, news, inbox_id)
-            return
-        async with self._repeats.turn(once) as turn:
-            if turn is not None:
-                await self._ask(execution_id, news, inbox_id, once, turn)
-
     def _is_here(self, execution_id: str) -> bool:
         return any(execution_id in each for each in (self._runner.live, self._loading, self._runner.parking.under_way))
-
-    async def _ask(
-        self, execution_id: str, news: inputs.Input, inbox_id: int | None,
-        once: KeyedRequest | None = None, turn: Turn | None = None,
-    ) -> None:  # fmt: skip
-        async with self.holding(execution_id) as live:
-            if isinstance(news, inputs.Signal):
-                check_payload((node.step for node in live.program.nodes), news.name, news.payload)
-            effectless = await self._tell(live, news, inbox_id, once, turn)
-        if effectless and inbox_id is not None:
-            await self._store.drop_inbox([inbox_id])
-        if effectless and once is not None:
-            await self._repeats.keep(once)
-
-    async def _tell(
-        self, live: Live, news: inputs.Input, inbox_id: int | None, once: KeyedRequest | None, turn: Turn | None
-    ) -> bool:
-        """Put news before a live execution; return when what followed is durable. Whether no record came of it."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def told(error: Exception | None) -> None:
-            if turn is not None and turn.kept:
-                turn.give()
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
-
-        position = live.position
-        live.inbox_ids += [] if inbox_id is None else [inbox_id]
-        live.requests += [] if once is None else [once]
-        try:
-            self._runner.tell(live, news, told)
-        finally:
-            effectless = live.position == position
-            if effectless:
-                # Whatever comes next is not their effect.
-                live.inbox_ids = [each for each in live.inbox_ids if each != inbox_id]
-                live.requests = [each for each in live.requests if each is not once]
-            elif turn is not None and not done.done():
-                # Kept until the record is durable, also when nobody waits for it any more.
-                turn.kept = True
-        await done
-        return effectless
-
-    # --- the inbox ---
-
-    async def _read_inbox_forever(self) -> None:
-        while True:
-            rest_s = INBOX_S
-            try:
-                await self._suspects.clear()
-                rows = await self._store.inbox(limit=100)
-                for row in rows:
-                    if self._only is None or row.execution_id in self._only:
-                        await self._handle(row)
-            except Fenced as error:
-                self._on_fenced(error)
-                return
-            except Exception as error:  # noqa: BLE001 - the requests stay where they are
-                log.warning(names.COMMIT_FAILED, error=repr(error))
-                rest_s = AFTER_TROUBLE_S
-            await asyncio.sleep(rest_s)
-
-    async def _handle(self, row: InboxRow) -> None:
-        try:
-            if row.kind == "rerun":
-                await self._on_rerun(row)
-            else:
-                await self.request(row.execution_id, request_of(row.kind, row.body), inbox_id=row.id)
-        except (StorageError, Fenced):
-            # No verdict: it stays in the inbox, for this engine or the next one.
-            raise
-        except Exception as error:  # noqa: BLE001 - one that cannot be understood must not stop the others
-            log.warning(names.REQUEST_DROPPED, execution=row.execution_id, kind=row.kind, error=repr(error))
-            await self._store.drop_inbox([row.id], verdict=str(error) or repr(error))

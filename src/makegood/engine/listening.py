@@ -75,12 +75,20 @@ class Listeners:
 
     def tell_rest(self, live: Live) -> None:
         """It has ended or waits for a person, and that is durable."""
-        if live.id in self.ends:
-            rest = Rest(live.state)
-            for future in self.ends.pop(live.id):
+        self.tell_rest_of(live.id, Rest(live.state) if live.id in self.ends else None)
+
+    def tell_record_of(self, execution_id: str, record: Record) -> None:
+        """Another worker has made a record durable."""
+        for queue in self.watchers.get(execution_id, ()):
+            queue.put_nowait(record)
+
+    def tell_rest_of(self, execution_id: str, rest: Rest | None) -> None:
+        """Likewise; `rest` is for those that wait for the end, if there are any."""
+        if rest is not None:
+            for future in self.ends.pop(execution_id, ()):
                 if not future.done():
                     future.set_result(rest)
-        for queue in self.watchers.get(live.id, ()):
+        for queue in self.watchers.get(execution_id, ()):
             queue.put_nowait(None)
 
     def tell_lost(self, execution_id: str, error: Exception) -> None:

@@ -22,6 +22,10 @@ class names:  # noqa: N801 - a namespace of constants
     SERVER_STOPS = "server_stops"
     TOKENS_UNREADABLE = "tokens_unreadable"
     WRITE_ASKED = "write_asked"
+    LEASE_LOST = "lease_lost"
+    LEASE_UNPROVEN = "lease_unproven"
+    WORKER_RETURNED = "worker_returned"
+    WORKERS_DEAD = "workers_dead"
     JUDGEMENT_FAILED = "judgement_failed"
 
 

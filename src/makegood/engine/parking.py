@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from makegood.core.events import Record
 from makegood.core.outstanding import next_moment_ms
-from makegood.engine.committer import Committer, Pending, Settled
+from makegood.engine.committer import Pending, Settled
 from makegood.engine.live import Live
 from makegood.ports import Append, Clock, Standing, Start, Stored
 
@@ -21,6 +22,23 @@ PARK_AFTER_MS = 2_000
 
 CHILD_LOOK_MS = 30_000
 """How often a parked execution looks after its children."""
+
+
+class Writing(Protocol):
+    """Whoever has appends written in the order in which they are queued: one committer, or several as one."""
+
+    @property
+    def broken(self) -> Exception | None:
+        """Why nothing can be written any more."""
+        ...
+
+    def append(self, append: Append, settled: Settled, beside: Pending | None = None) -> None:
+        """Queue one append, and perhaps another that is written if and only if this one is."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything queued so far is durable."""
+        ...
 
 
 class Parking:
@@ -36,7 +54,7 @@ class Parking:
 
     def __init__(
         self,
-        committer: Committer,
+        committer: Writing,
         clock: Clock,
         *,
         forget: Callable[[Live], None],

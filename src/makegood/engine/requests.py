@@ -39,6 +39,10 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
         case "resolve":
             output = plain_json(body.get("output"), LIMITS, "the output")
             return inputs.Resolve(_text(kind, body, "step"), note, by, _outcome(body.get("as")), output)
+        case "halt":
+            return inputs.Halt()
+        case "undo":
+            return inputs.Compensate("parent", parent=True)
         case "signal":
             return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
         case _:
@@ -57,6 +61,24 @@ def rerun_of(body: dict[str, Any]) -> tuple[Rerun, int | None]:
     if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
         raise InputError(f"a version is a number, not {version!r}")
     return Rerun(_text("rerun", body, "from"), str(body.get("by", "")), str(body.get("note", ""))), version
+
+
+def message_of(news: inputs.Input) -> tuple[str, dict[str, Any]]:
+    """A request as it is left in the inbox: `request_of` reads it back."""
+    match news:
+        case inputs.Signal(name, payload):
+            return "signal", {"name": name, "payload": payload}
+        case inputs.Resolve():
+            body = {"by": news.by, "note": news.note, "step": news.step, "as": news.outcome, "output": news.output}
+            return "resolve", body
+        case inputs.Halt():
+            return "halt", {}
+        case inputs.Compensate(parent=True):
+            return "undo", {}
+        case inputs.Cancel() | inputs.Suspend() | inputs.Resume() | inputs.Retry() | inputs.Compensate():
+            return type(news).__name__.lower(), {"by": news.by, "note": news.note}
+        case _:
+            raise AssertionError(news)
 
 
 def _text(kind: str, body: dict[str, Any], name: str) -> str:

@@ -29,12 +29,13 @@ from makegood.core.outstanding import (
     ripen,
 )
 from makegood.engine.alarm import Alarm
-from makegood.engine.calling import Calls, service_of
-from makegood.engine.committer import Committer, Pending, Settled
+from makegood.engine.calling import Calls, is_open, service_of
+from makegood.engine.committer import Pending, Settled
 from makegood.engine.live import Live, append_of
 from makegood.engine.log import log, names
-from makegood.engine.parking import Parking
+from makegood.engine.parking import Parking, Writing
 from makegood.engine.places import Places
+from makegood.engine.tenure import Tenure
 from makegood.errors import MakegoodError
 from makegood.ports import Clock, Invoker, Slot, Start
 
@@ -53,6 +54,7 @@ class Runner:
         on_room: Called when an execution has left memory.
 
     Attributes:
+        alarm: Wakes executions in memory.
         live: What is in memory, by id.
         parking: How it leaves memory to wait.
         stopping: Nothing is sent any more.
@@ -60,8 +62,9 @@ class Runner:
 
     def __init__(  # noqa: PLR0913 - everything around it, by name
         self,
-        committer: Committer,
+        committer: Writing,
         invoker: Invoker,
+        tenure: Tenure,
         clock: Clock,
         settings: Settings,
         *,
@@ -81,8 +84,8 @@ class Runner:
         self._on_lost = on_lost
         self._on_attend = on_attend
         self._on_room = on_room
-        self._alarm = Alarm(clock, self._ring)
-        self._calls = Calls(invoker, self._tell_live)
+        self.alarm = Alarm(clock, self._ring)
+        self._calls = Calls(invoker, tenure, self._tell_live)
         self._places = Places(invoker, stopping=lambda: self.stopping, on_place=self._ask_again, on_gone=self.rest)
         self.live: dict[str, Live] = {}
         self.parking = Parking(committer, clock, forget=self._forget, on_park=on_park)
@@ -90,9 +93,9 @@ class Runner:
 
     # --- entering and leaving ---
 
-    def moment(self) -> Moment:
-        """Now, and some chance."""
-        return Moment(self._clock.now_ms(), random.getrandbits(64))
+    def moment(self, at_ms: int | None = None) -> Moment:
+        """Now, or then, and some chance."""
+        return Moment(self._clock.now_ms() if at_ms is None else at_ms, random.getrandbits(64))
 
     def begin(
         self,
@@ -114,8 +117,7 @@ class Runner:
             self.parking.park_new(execution, record, start, told, beside)
             return
         self.live[execution.id] = execution
-        moment = Moment(record.at_ms, random.getrandbits(64))
-        self._advance(execution, record, moment, start=start, told=told, beside=beside)
+        self._advance(execution, record, self.moment(record.at_ms), start=start, told=told, beside=beside)
 
     def last_beside(self, execution: Live, record: Record) -> Pending:
         """The last record of an execution that has ended, to be written with the first one of its successor."""
@@ -295,7 +297,7 @@ class Runner:
         execution.leaving = True
         if self.live.get(execution.id) is execution:
             del self.live[execution.id]
-            self._alarm.set(execution.id, None)
+            self.alarm.set(execution.id, None)
             self._on_room()
 
     def _lose(self, execution: Live, error: Exception) -> None:
@@ -324,9 +326,7 @@ class Runner:
                 execution.sending += 1
                 self._on_attend(execution, send)
             return
-        track = execution.state.instances[send.key].track(send.undo)
-        given_up = track.open_until is None or track.attempts != send.attempt
-        if given_up or self.stopping or execution.leaving:
+        if self.stopping or execution.leaving or not is_open(execution.state, send):
             # While the record was being written: it is sent again, or not wanted any more.
             self._invoker.release(service_of(execution.state, send.key, send.undo))
             return
@@ -370,31 +370,30 @@ class Runner:
 
     # --- time ---
 
-    def look_at_the_clock(self) -> None:
-        """It was set by hand."""
-        self._alarm.look()
-
     def _set_alarm(self, execution: Live) -> None:
         if not execution.leaving:
-            self._alarm.set(execution.id, next_moment_ms(execution.state))
+            self.alarm.set(execution.id, next_moment_ms(execution.state))
 
     def _ring(self, execution_id: str) -> None:
-        execution = self.live.get(execution_id)
-        if execution is not None:
+        if (execution := self.live.get(execution_id)) is not None:
             ripen(execution.state, self._clock.now_ms())
             self._tell_live(execution, inputs.TimeReached())
 
     # --- stopping ---
 
     async def stop(self, drain_s: float) -> None:
-        """Send nothing new, give open calls some time, leave the rest to be driven again."""
+        """Send nothing new, release what has no open call, give open calls some time, leave the rest."""
         self.stopping = True
         try:
+            await self._release(lambda each: not (each.sending or each.queued))
             await self._calls.stop(drain_s)
         finally:
-            self._alarm.close()
+            self.alarm.close()
+        await self._release(lambda _: True)
+
+    async def _release(self, fit: Callable[[Live], bool]) -> None:
         if self._committer.broken is None:
             await self._committer.flush()
-            for execution in list(self.live.values()):
+            for execution in filter(fit, list(self.live.values())):
                 self.parking.park(execution, self._clock.now_ms())
             await self._committer.flush()

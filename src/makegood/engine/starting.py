@@ -22,7 +22,7 @@ from makegood.engine.live import Live, standing_of
 from makegood.engine.repeats import Repeats
 from makegood.engine.runner import Runner
 from makegood.engine.starts import StartRequest, Turn, Turns, checked_id, same_start, start_hash
-from makegood.errors import DefinitionError, Problem, nearest
+from makegood.errors import Conflict, DefinitionError, Problem, nearest
 from makegood.language import services_of
 from makegood.model import Definition
 from makegood.ports import KeyedRequest, Start
@@ -120,7 +120,13 @@ class Starter:
                 return Started(request.id, found=True)
             if once is not None:
                 await self._repeats.done(once)
-            return await self._start_new(workflow, request, turn, once, look)
+            try:
+                return await self._start_new(workflow, request, turn, once, look)
+            except Conflict as conflict:
+                # Another engine that shares the database was quicker by a moment.
+                if conflict.code != "execution_exists" or not await self._was_started(request.id, request):
+                    raise
+                return Started(request.id, found=True)
         finally:
             if not turn.kept:
                 turn.give()

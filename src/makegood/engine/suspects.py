@@ -14,14 +14,15 @@ from makegood.ports import Clock, Leases, Stored
 
 SUSPECT_FROM = 2
 QUARANTINE_FROM = 5
-CLEARED_AFTER_MS = 20_000
-"""Two leases: so long without harm, and the counter begins anew."""
+CLEARED_AFTER_LEASES = 2
+"""So long without harm, and the counter begins anew."""
 
 
 class Suspects:
     """Whose turn it is, and who is cleared."""
 
-    def __init__(self, store: Leases, runner: Runner, clock: Clock, *, enabled: bool) -> None:
+    def __init__(self, store: Leases, runner: Runner, clock: Clock, *, enabled: bool, lease_ms: int) -> None:
+        self._cleared_after_ms = CLEARED_AFTER_LEASES * lease_ms
         self._store = store
         self._runner = runner
         self._clock = clock
@@ -55,10 +56,16 @@ class Suspects:
 
     async def clear(self) -> None:
         """Forget the deaths of those that have been advanced long enough, or that came to rest."""
-        if not self._since:
-            return
         now_ms = self._clock.now_ms()
-        harmless = [each for each, since_ms in self._since.items() if now_ms - since_ms >= CLEARED_AFTER_MS]
+        await self._acquit(
+            [each for each, since_ms in self._since.items() if now_ms - since_ms >= self._cleared_after_ms]
+        )
+
+    async def clear_all(self) -> None:
+        """Forget the deaths of all that were resumed here: this process ends gracefully."""
+        await self._acquit(list(self._since))
+
+    async def _acquit(self, harmless: list[str]) -> None:
         if harmless:
             await self._store.clear_crashes(harmless)
             for each in harmless:

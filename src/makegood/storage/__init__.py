@@ -1,4 +1,4 @@
-"""The database behind the ports `Journal` and `Leases`: memory and SQLite, one codec for both.
+"""The database behind the ports `Journal` and `Leases`: memory, SQLite and PostgreSQL, one codec for all.
 
 Strangers keep out: no judgement about executions, only what is kept and who may write it. The one
 way in is `open_store`; a driver is imported when its store is opened, not before.
@@ -13,30 +13,50 @@ from makegood.storage.codec import UnknownEvent
 from makegood.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
+    from makegood.storage.postgres import PostgresStore
     from makegood.storage.sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "UnknownEvent", "open_store", "sqlite_path"]
+__all__ = ["MemoryStore", "UnknownEvent", "is_postgres", "open_store", "shown", "sqlite_path"]
 
 
-def open_store(dsn: str, *, exclusive: bool = True) -> MemoryStore | SqliteStore:
+def open_store(dsn: str, *, exclusive: bool = True) -> MemoryStore | SqliteStore | PostgresStore:
     """Open the database that `dsn` names, and create it when there is none.
 
     Args:
-        dsn: `:memory:`, a path, or `sqlite:///path` (three slashes and a relative path, or four and
-            an absolute one).
-        exclusive: As an engine, which holds the database alone; False only reads.
+        dsn: `:memory:`, a path, `sqlite:///path` (three slashes and a relative path, or four and
+            an absolute one), or `postgresql://...` as libpq has it.
+        exclusive: As an engine, which holds a SQLite file alone; False only reads.
 
     Raises:
         ConfigurationError: There is no such kind of database.
         StorageHeld: Another engine holds it.
-        StorageError: It cannot be opened; the message says why and what to do.
+        StorageError: It cannot be opened; the message says why and what to do. PostgreSQL is connected
+            to with the first thing that is asked.
     """
+    if is_postgres(dsn):
+        from makegood.storage.postgres import PostgresStore  # noqa: PLC0415  A driver is loaded only for its store.
+
+        return PostgresStore(dsn, exclusive=exclusive)
     path = sqlite_path(dsn)
     if path is None:
         return MemoryStore()
-    from makegood.storage.sqlite import SqliteStore  # noqa: PLC0415  A driver is loaded only for its store.
+    from makegood.storage.sqlite import SqliteStore  # noqa: PLC0415  Likewise.
 
     return SqliteStore.open(path, exclusive=exclusive)
+
+
+def is_postgres(dsn: str) -> bool:
+    """Whether `dsn` names a PostgreSQL database."""
+    return dsn.startswith(("postgresql://", "postgres://"))
+
+
+def shown(dsn: str) -> str:
+    """What names a database, without a password."""
+    if not is_postgres(dsn):
+        return dsn
+    from makegood.storage.postgres.dsn import shown_dsn  # noqa: PLC0415  Likewise.
+
+    return shown_dsn(dsn)
 
 
 def sqlite_path(dsn: str) -> str | None:
@@ -59,9 +79,6 @@ def sqlite_path(dsn: str) -> str | None:
         raise ConfigurationError(
             f"{dsn!r} names no file. Write sqlite:///relative/path.db or sqlite:////absolute/path.db."
         )
-    if scheme in ("postgres", "postgresql"):
-        raise ConfigurationError(
-            "PostgreSQL is not available in this build of makegood yet. "
-            'Use a SQLite file, for example connection_string = "./makegood.db".'
-        )
-    raise ConfigurationError(f"there is no storage of the kind {scheme!r}. Use a path, sqlite:///path or :memory:.")
+    raise ConfigurationError(
+        f"there is no storage of the kind {scheme!r}. Use a path, sqlite:///path, postgresql://... or :memory:."
+    )

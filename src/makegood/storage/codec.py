@@ -52,6 +52,20 @@ VERSIONS: dict[type, int] = dict.fromkeys(EVENTS, 1)
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 """(kind, version) to a function that turns its fields into those of the next version."""
 
+FORMATS: dict[type, int] = {}
+"""The format that first had an event class in the version that is written, where that is not format 1."""
+
+FORMAT = 1
+"""The newest format that this code folds. Raised with each release that adds to `FORMATS`, so that older
+code, which shares the database while a release is rolled out, leaves alone what it could not fold."""
+
+
+def format_of(record: Record) -> int:
+    """The oldest format whose code can fold a record."""
+    if not FORMATS:
+        return 1
+    return max((FORMATS.get(type(event), 1) for event in record.events), default=1)
+
 
 def encode_record(record: Record) -> str:
     """The record as one line of JSON.

@@ -102,6 +102,11 @@ def is_owned(standing: Standing) -> bool:
     return standing.ended_at_ms is None and not standing.parked
 
 
+def is_at_rest(standing: Standing) -> bool:
+    """Whether an execution has ended or waits for a person."""
+    return standing.ended_at_ms is not None or standing.status == "suspended"
+
+
 def canonical(tree: Any) -> bytes:
     """The text by which two definitions are compared: keys in order, values exact."""
     return msgspec.json.encode(tree, order="sorted")

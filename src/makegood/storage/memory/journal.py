@@ -82,6 +82,8 @@ class MemoryStore:
         after: A store whose contents this one takes over; that one is fenced from now on.
     """
 
+    shared = False
+
     def __init__(self, after: MemoryStore | None = None) -> None:
         self._kept: _Kept = after._kept if after is not None else _Kept()  # noqa: SLF001  One of us.
         self._kept.incarnation += 1
@@ -197,8 +199,19 @@ class MemoryStore:
         found = Counter(row.standing.status for row in self._kept.rows.values() if row.start.workflow == workflow)
         return {status: min(count, most) for status, count in found.items()}
 
+    async def at_rest(self, execution_ids: Collection[str]) -> list[str]:
+        """See `Journal.at_rest`."""
+        self._check_open(reading=True)
+        rows = ((each, self._kept.rows.get(each)) for each in execution_ids)
+        return [each for each, row in rows if row is not None and rules.is_at_rest(row.standing)]
+
     async def put_definition(
-        self, name: str, tree: Any, version: int | None, now_ms: int
+        self,
+        name: str,
+        tree: Any,
+        version: int | None,
+        now_ms: int,
+        services: Collection[str] = (),  # noqa: ARG002 - of use to several workers
     ) -> tuple[StoredDefinition, bool]:
         """See `Journal.put_definition`."""
         self._check_open()
@@ -254,8 +267,28 @@ class MemoryStore:
 
     # --- Leases --------------------------------------------------------------------------------
 
+    async def join(self, lease_ms: int) -> int:  # noqa: ARG002 - there is no other worker
+        """See `Leases.join`."""
+        self._check_open()
+        return self._me
+
+    async def rejoin(self) -> int:
+        """See `Leases.rejoin`. Whoever took over has the contents for good."""
+        return await self.join(0)
+
+    async def renew(self, *, bury: bool) -> int:  # noqa: ARG002 - there is no other worker
+        """See `Leases.renew`."""
+        self._check_open()
+        return 0
+
     async def claim(
-        self, now_ms: int, *, limit: int, only: Collection[str] | None = None, early: bool = False
+        self,
+        now_ms: int,
+        *,
+        limit: int,
+        only: Collection[str] | None = None,
+        early: bool = False,
+        offered: Collection[str] | None = None,  # noqa: ARG002 - there is no other worker
     ) -> list[Stored]:
         """See `Leases.claim`."""
         self._check_open()
@@ -273,6 +306,9 @@ class MemoryStore:
             row.standing = replace(row.standing, parked=False, wake_at_ms=None)
         return [rows[each].stored(each) for each in taken]
 
+    async def set_aside(self, execution_id: str, why: str) -> None:
+        """See `Leases.set_aside`."""
+
     async def clear_crashes(self, execution_ids: Collection[str]) -> None:
         """See `Leases.clear_crashes`."""
         self._check_open()
@@ -286,26 +322,25 @@ class MemoryStore:
         parked = (row.standing for row in self._kept.rows.values() if row.standing.parked)
         return min((each.wake_at_ms for each in parked if each.wake_at_ms is not None), default=None)
 
-    async def inbox(self, *, limit: int) -> list[InboxRow]:
+    async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:
         """See `Leases.inbox`."""
         self._check_open()
-        return list(itertools.islice(self._kept.inbox.values(), limit))
+        waiting = (row for row in self._kept.inbox.values() if execution_id in (None, row.execution_id))
+        return list(itertools.islice(waiting, limit))
 
     async def drop_inbox(self, ids: Sequence[int], verdict: str = "") -> None:
         """See `Leases.drop_inbox`."""
         self._check_open()
         self._settle(ids, verdict)
 
-    # --- the other side of the inbox -----------------------------------------------------------
-
-    def put(self, execution_id: str, kind: str, body: dict[str, Any]) -> int:
-        """Leave a request, as another process would; returns its id."""
+    async def put_request(self, execution_id: str, kind: str, body: dict[str, Any]) -> int:
+        """See `Leases.put_request`."""
         number = next(self._kept.inbox_ids)
         self._kept.inbox[number] = InboxRow(id=number, execution_id=execution_id, kind=kind, body=body)
         return number
 
-    def verdict(self, inbox_id: int) -> str | None:
-        """None while nothing is decided, "" when accepted, else why it was refused."""
+    async def verdict(self, inbox_id: int) -> str | None:
+        """See `Leases.verdict`."""
         return self._kept.verdicts.get(inbox_id)
 
     def _settle(self, ids: Sequence[int], verdict: str) -> None:

@@ -7,5 +7,6 @@ opened.
 from makegood.storage.sqlite.inbox import SqliteInbox
 from makegood.storage.sqlite.journal import SqliteStore
 from makegood.storage.sqlite.lock import Holder, lock_holder
+from makegood.storage.sqlite.purging import purge
 
-__all__ = ["Holder", "SqliteInbox", "SqliteStore", "lock_holder"]
+__all__ = ["Holder", "SqliteInbox", "SqliteStore", "lock_holder", "purge"]

@@ -22,7 +22,7 @@ import msgspec
 from makegood.errors import StorageCorrupt, StorageUnavailable
 from makegood.ports import InboxRow
 from makegood.storage.sqlite.failures import translating
-from makegood.storage.sqlite.sql import named
+from makegood.storage.statements import named
 
 QUERIES = named(resources.files(__package__).joinpath("inbox.sql").read_text("utf-8"))
 APPLICATION_ID = 0x4D4B4749

@@ -23,7 +23,7 @@ from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, Stored
 from makegood.storage import migrate, rules
 from makegood.storage.sqlite import files, reader
 from makegood.storage.sqlite.failures import translated, translating
-from makegood.storage.sqlite.inbox import InboxReader
+from makegood.storage.sqlite.inbox import InboxReader, SqliteInbox
 from makegood.storage.sqlite.lane import Lane
 from makegood.storage.sqlite.lock import EngineLock
 from makegood.storage.sqlite.sql import QUERIES
@@ -39,9 +39,14 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
 )
 
+INBOX_MAX = 10_000
+"""Requests looked through for those of one execution."""
+
 
 class SqliteStore:
     """Both storage ports over a file. Made by `open`."""
+
+    shared = False
 
     def __init__(self, path: str, lock: EngineLock | None, reading: apsw.Connection, writer: Writer | None) -> None:
         self.path = path
@@ -162,8 +167,17 @@ class SqliteStore:
         """See `Journal.counts`."""
         return await self._read(partial(reader.counts, self._reading, workflow, most))
 
+    async def at_rest(self, execution_ids: Collection[str]) -> list[str]:
+        """See `Journal.at_rest`."""
+        return await self._read(partial(reader.at_rest, self._reading, execution_ids))
+
     async def put_definition(
-        self, name: str, tree: Any, version: int | None, now_ms: int
+        self,
+        name: str,
+        tree: Any,
+        version: int | None,
+        now_ms: int,
+        services: Collection[str] = (),  # noqa: ARG002 - of use to several workers
     ) -> tuple[StoredDefinition, bool]:
         """See `Journal.put_definition`."""
         return await self._write_lane.run(partial(self._writing().put_definition, name, tree, version, now_ms))
@@ -215,12 +229,34 @@ class SqliteStore:
 
     # --- Leases --------------------------------------------------------------------------------
 
+    async def join(self, lease_ms: int) -> int:  # noqa: ARG002 - the file's lock is lease enough
+        """See `Leases.join`."""
+        return self._writing().me
+
+    async def rejoin(self) -> int:
+        """See `Leases.rejoin`. Whoever took over holds the file for good."""
+        return self._writing().me
+
+    async def renew(self, *, bury: bool) -> int:  # noqa: ARG002 - there is no other worker
+        """See `Leases.renew`. The file's lock lives as long as this process."""
+        self._writing()
+        return 0
+
     async def claim(
-        self, now_ms: int, *, limit: int, only: Collection[str] | None = None, early: bool = False
+        self,
+        now_ms: int,
+        *,
+        limit: int,
+        only: Collection[str] | None = None,
+        early: bool = False,
+        offered: Collection[str] | None = None,  # noqa: ARG002 - there is no other worker
     ) -> list[Stored]:
         """See `Leases.claim`. Nobody else is alive under the file's lock, so that whatever another
         engine owned is left over."""
         return await self._write_lane.run(partial(self._writing().claim, now_ms, limit, only, early))
+
+    async def set_aside(self, execution_id: str, why: str) -> None:
+        """See `Leases.set_aside`."""
 
     async def clear_crashes(self, execution_ids: Collection[str]) -> None:
         """See `Leases.clear_crashes`."""
@@ -230,18 +266,31 @@ class SqliteStore:
         """See `Leases.next_wake_ms`."""
         return await self._read(partial(reader.next_wake_ms, self._reading))
 
-    async def inbox(self, *, limit: int) -> list[InboxRow]:
+    async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:
         """See `Leases.inbox`. Costs one `stat` when nothing has changed."""
         self._writing()
         assert self._inbox is not None
         if self._inbox.unchanged():
             return []
-        return await self._inbox_lane.run(partial(self._look, limit))
+        if execution_id is None:
+            return await self._inbox_lane.run(partial(self._look, limit))
+        found = await self._inbox_lane.run(partial(self._look, INBOX_MAX))
+        return [each for each in found if each.execution_id == execution_id][:limit]
 
     async def drop_inbox(self, ids: Sequence[int], verdict: str = "") -> None:
         """See `Leases.drop_inbox`."""
         self._writing()
         await self._inbox_lane.run(partial(self._drop, ids, verdict))
+
+    async def put_request(self, execution_id: str, kind: str, body: dict[str, Any]) -> int:
+        """See `Leases.put_request`."""
+        self._writing()
+        return await self._inbox_lane.run(partial(SqliteInbox(self.path).put, execution_id, kind, body))
+
+    async def verdict(self, inbox_id: int) -> str | None:
+        """See `Leases.verdict`."""
+        self._writing()
+        return await self._inbox_lane.run(partial(self._verdict, inbox_id))
 
     # --- lanes ---------------------------------------------------------------------------------
 
@@ -284,6 +333,10 @@ class SqliteStore:
         assert self._inbox is not None
         self._inbox.settle(ids, verdict)
         self._flush()
+
+    def _verdict(self, inbox_id: int) -> str | None:
+        self._flush()
+        return SqliteInbox(self.path).verdict(inbox_id)
 
     def _flush(self) -> None:
         assert self._inbox is not None

@@ -143,3 +143,26 @@ SELECT name, version, tree, created_at_ms, canonical FROM definition WHERE name 
 -- safe: a read.
 SELECT name, version, tree, created_at_ms, canonical FROM definition AS d
 WHERE version = (SELECT max(version) FROM definition WHERE name = d.name) ORDER BY name
+
+-- name: purge_roots
+-- safe: a read in the transaction that deletes them; a family goes only when all of it has ended.
+SELECT r.id FROM execution AS r
+WHERE r.root = r.id AND r.ended_at_ms < ?1 AND NOT EXISTS (
+    SELECT 1 FROM execution AS c WHERE c.root = r.id AND c.root <> c.id AND c.ended_at_ms IS NULL)
+ORDER BY r.ended_at_ms LIMIT ?2
+
+-- name: purge_children
+-- safe: a read in that transaction.
+SELECT id FROM execution WHERE root <> id AND root IN (VALUES (?))
+
+-- name: purge_journal
+-- safe: in the transaction of its executions.
+DELETE FROM journal WHERE execution_id IN (VALUES (?))
+
+-- name: purge_search
+-- safe: likewise.
+DELETE FROM search_attribute WHERE execution_id IN (VALUES (?))
+
+-- name: purge_executions
+-- safe: only what was found in the same transaction.
+DELETE FROM execution WHERE id IN (VALUES (?))

@@ -6,7 +6,7 @@ no read transaction stands open over a pause and keeps the write-ahead log from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import apsw
@@ -14,7 +14,7 @@ import apsw
 from makegood.core.events import Record
 from makegood.core.state import STATUSES
 from makegood.ports import KeyedRequest, Query, Stored, StoredDefinition
-from makegood.storage import codec
+from makegood.storage import codec, rules
 from makegood.storage.sqlite import rows
 from makegood.storage.sqlite.sql import QUERIES
 
@@ -27,6 +27,12 @@ def find(connection: apsw.Connection, execution_id: str) -> Stored | None:
     """See `Journal.find`."""
     row = connection.execute(QUERIES["stored"] + " WHERE e.id = ?", (execution_id,)).fetchone()
     return None if row is None else rows.stored(row)
+
+
+def at_rest(connection: apsw.Connection, execution_ids: Collection[str]) -> list[str]:
+    """See `Journal.at_rest`."""
+    found = (find(connection, each) for each in execution_ids)
+    return [each.execution_id for each in found if each is not None and rules.is_at_rest(each.standing)]
 
 
 def query(connection: apsw.Connection, wanted: Query) -> list[Stored]:

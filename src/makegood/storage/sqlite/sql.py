@@ -16,19 +16,12 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from makegood.storage.statements import named
+
 SIZES = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 """Rows in one statement. Few sizes keep the prepared statements few; a batch is at most a handful."""
 
-_BLOCK = re.compile(r"^-- name: (\w+)\n-- safe: .+\n((?:(?!-- name:).*\n?)+)", re.MULTILINE)
 _ROW = re.compile(r"\((?:\?, )*\?\)(?!.*\((?:\?, )*\?\))", re.DOTALL)
-
-
-def named(text: str) -> dict[str, str]:
-    """The blocks of a file of named statements."""
-    found = {name: body.strip() for name, body in _BLOCK.findall(text)}
-    if len(found) != len(re.findall(r"^-- name:", text, re.MULTILINE)):
-        raise ValueError("every named statement has a name of its own and one line on why it is safe")
-    return found
 
 
 QUERIES = named(resources.files(__package__).joinpath("queries.sql").read_text("utf-8"))

@@ -35,7 +35,7 @@ class Writer:
     def __init__(self, connection: apsw.Connection, path: str, me: int) -> None:
         self._connection = connection
         self._path = path
-        self._me = me
+        self.me = me
         self._broken: StorageError | None = None
         # Next position of executions in motion, so that a gap is found without a look at the disk.
         self._positions: dict[str, int] = {}
@@ -112,7 +112,7 @@ class Writer:
             if each.standing is not None and each.standing.ended_at_ms is not None:
                 ended.append((each.execution_id,))
             if each.start is not None:
-                starts.append(rows.execution_row(each, self._me))
+                starts.append(rows.execution_row(each, self.me))
                 if each.start.search:
                     search += rows.search_rows(each)
             elif each.standing is not None:
@@ -134,7 +134,7 @@ class Writer:
         self._execute("insert_request", requests)
 
     def _stand(self, standings: dict[str, Standing]) -> None:
-        changes = [rows.standing_row(each, standing, self._me) for each, standing in standings.items()]
+        changes = [rows.standing_row(each, standing, self.me) for each, standing in standings.items()]
         for statement, values, count in chunks("update_standing", changes):
             self._connection.execute(statement, values)
             assert self._connection.changes() == count, "a standing without its row"
@@ -186,7 +186,7 @@ class Writer:
             ids = self._left_over(limit, only)
             ids += self._due(now_ms, limit - len(ids), only, early)
             for each in ids:
-                self._connection.execute(QUERIES["take"], (self._me, each))
+                self._connection.execute(QUERIES["take"], (self.me, each))
             taken = [reader.find(self._connection, each) for each in ids]
         found = [each for each in taken if each is not None]
         self._positions.update((stored.execution_id, stored.positions) for stored in found)
@@ -194,8 +194,8 @@ class Writer:
 
     def _left_over(self, limit: int, only: Collection[str] | None) -> list[str]:
         if only is None:
-            return self._column("left_over", self._me, limit)
-        found = (self._one("left_over_one", each, self._me) for each in only)
+            return self._column("left_over", self.me, limit)
+        found = (self._one("left_over_one", each, self.me) for each in only)
         return [each for each in found if each is not None][:limit]
 
     def _due(self, now_ms: int, limit: int, only: Collection[str] | None, early: bool) -> list[str]:
@@ -232,7 +232,7 @@ class Writer:
         try:
             if self._broken is None:
                 with self._transaction():
-                    self._connection.execute(QUERIES["close_engine"], (time.time_ns() // 1_000_000, self._me))
+                    self._connection.execute(QUERIES["close_engine"], (time.time_ns() // 1_000_000, self.me))
         except (StorageError, Fenced):
             pass  # What is left over then counts as a crash, which is the safe side.
         finally:
@@ -261,7 +261,7 @@ class Writer:
 
     def _fence(self) -> None:
         newest = self._connection.execute(QUERIES["fence"]).fetchone()
-        if newest is None or newest[0] != self._me:
+        if newest is None or newest[0] != self.me:
             raise Fenced(
                 f"{self._path}: another engine has opened the database since; this one wrote nothing and must stop"
             )

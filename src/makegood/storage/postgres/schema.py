@@ -1,0 +1,86 @@
+"""The schema of a PostgreSQL database: made when it is empty, looked at when it is opened, upgraded on demand.
+
+Strangers keep out: nothing of executions. Each migration is one transaction with the number it leads
+to; of several processes that create or upgrade one database at once, one does it and the others see it done.
+"""
+
+from __future__ import annotations
+
+from makegood.errors import StorageError, StorageVersion
+from makegood.storage import migrate
+from makegood.storage.postgres.failures import RecordRefused, translated
+from makegood.storage.postgres.links import Link
+from makegood.storage.postgres.sql import QUERIES
+
+MIGRATIONS = migrate.migrations(__package__ or "")
+SCHEMA = len(MIGRATIONS)
+
+_STEP = """BEGIN;
+LOCK TABLE makegood.schema_version IN ACCESS EXCLUSIVE MODE;
+DO $check$ BEGIN
+    IF (SELECT version FROM makegood.schema_version) <> {before} THEN
+        RAISE EXCEPTION 'another process has changed the schema meanwhile' USING ERRCODE = '23505';
+    END IF;
+END $check$;
+{sql}
+UPDATE makegood.schema_version SET version = {number};
+COMMIT;
+"""
+_TRIES = 20
+
+
+async def version(link: Link) -> int | None:
+    """The number of the last migration applied; None when there is nothing of ours."""
+    if not (await link.ask(QUERIES["has_schema"]))[0][0]:
+        return None
+    rows = await link.ask(QUERIES["schema_version"])
+    return int(rows[0][0]) if rows else 0
+
+
+async def prepare(link: Link, shown: str, *, create: bool) -> None:
+    """See that the schema is the one that this code reads and writes.
+
+    Args:
+        create: Make it when there is none.
+
+    Raises:
+        StorageVersion: It is older or newer.
+        StorageError: There is none, or it cannot be made.
+    """
+    found = await version(link)
+    if found is None and not create:
+        raise StorageError(f"{shown} holds nothing of makegood. Start an engine on it first, or correct its name.")
+    if found is None or (found == 0 and create):
+        await upgrade(link, shown)
+        return
+    migrate.require(found, SCHEMA, shown)
+
+
+async def upgrade(link: Link, shown: str) -> list[migrate.Migration]:
+    """Apply what is missing, in order; returns what was applied here.
+
+    Raises:
+        StorageVersion: The database is newer than this code.
+        StorageError: A migration failed; it left no trace, and those before it stay.
+    """
+    applied: list[migrate.Migration] = []
+    for _ in range(_TRIES):
+        found = await version(link)
+        try:
+            if found is None:
+                await link.script(QUERIES["create_schema"])
+                continue
+            migrate.refuse_newer(found, SCHEMA, shown)
+            if found == SCHEMA:
+                return applied
+            step = MIGRATIONS[found]
+            await link.script(_STEP.format(before=found, number=step.number, sql=step.sql))
+            applied.append(step)
+        except RecordRefused:
+            # Another process is at the same: look again how far it has come.
+            continue
+        except (StorageError, StorageVersion):
+            raise
+        except Exception as error:
+            raise translated(error, shown) from error
+    raise StorageError(f"{shown}: the schema cannot be brought up to date. See which other process is changing it.")

@@ -1,0 +1,318 @@
+"""Replicas in processes of their own that are killed, stopped and sent away; a service outside is the judge."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from tests.postgres_cluster import cluster, database, statement
+
+import makegood as mg
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LEASE_S = 1.0
+STEPS = 4
+
+
+class Judge:
+    """An HTTP service that writes down every call, and answers after a moment.
+
+    Attributes:
+        calls: (monotonic time, key, attempt) in order of arrival.
+        answered: When the last answer for a key left, by key.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[float, str, int]] = []
+        self.delay_s = 0.002
+        self._more = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self.url = ""
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+                await reader.readexactly(int(fields.get("content-length", 0)))
+                self.calls.append((time.monotonic(), fields["idempotency-key"], int(fields["makegood-attempt"])))
+                self._more.set()
+                answer = asyncio.get_running_loop().create_future()
+                asyncio.get_running_loop().call_later(self.delay_s, answer.set_result, None)
+                await answer
+                body = b'{"done": true}'
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+                )
+                writer.write(body)
+                await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def until_calls(self, count: int, seconds: float = 30.0) -> None:
+        """Return when so many calls have arrived."""
+        async with asyncio.timeout(seconds):
+            while len(self.calls) < count:
+                self._more.clear()
+                await self._more.wait()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    def times(self) -> Counter[str]:
+        return Counter(key for _, key, _ in self.calls)
+
+
+class Replica:
+    """One process."""
+
+    def __init__(self, dsn: str, url: str, lease_s: float = LEASE_S) -> None:
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "replica_process.py"), dsn, url, str(lease_s)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    async def ready(self) -> Replica:
+        assert self.process.stdout is not None
+        assert await asyncio.to_thread(self.process.stdout.readline) == "ready\n"
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def gone(self) -> None:
+        await asyncio.to_thread(self.process.wait, 30)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.communicate()
+
+
+@asynccontextmanager
+async def several(dsn: str, url: str, count: int) -> AsyncIterator[list[Replica]]:
+    made = [Replica(dsn, url) for _ in range(count)]
+    try:
+        yield [await each.ready() for each in made]
+    finally:
+        for each in made:
+            each.close()
+
+
+@pytest.fixture
+def dsn() -> Iterator[str]:
+    with database() as made:
+        yield made
+
+
+IN = "${input}"
+FLOW = mg.workflow("flow", *(mg.call(f"c{number}", f"s.m{number}", input=IN) for number in range(STEPS)), output=IN)
+
+
+async def started(engine: mg.Engine, count: int, prefix: str = "e") -> list[str]:
+    ids = [f"{prefix}{number}" for number in range(count)]
+    await asyncio.gather(*(engine.start(FLOW, number, id=each) for number, each in enumerate(ids)))
+    return ids
+
+
+async def ends(engine: mg.Engine, ids: list[str], seconds: float = 60.0) -> list[str]:
+    async with asyncio.timeout(seconds):
+        return [(await engine.end(each))["status"] for each in ids]
+
+
+@asynccontextmanager
+async def starter(dsn: str) -> AsyncIterator[mg.Engine]:
+    """Takes starts and advances none of them: they are left to the replicas."""
+    async with mg.Engine(dsn, only=(), lease_seconds=30.0) as engine:
+        engine.register("s", {f"m{number}": lambda value: value for number in range(STEPS)})
+        yield engine
+
+
+async def until_answer(dsn: str, text: str, wanted: Any) -> None:
+    """Ask the database until it answers so."""
+    async with asyncio.timeout(20):
+        while (await asyncio.to_thread(statement(dsn), text))[0][0] != wanted:
+            pass
+
+
+def recorded_twice(dsn: str) -> list[Any]:
+    """Steps whose success stands in a journal more than once."""
+    found = statement(dsn)("SELECT execution_id, body FROM makegood.journal")
+    steps: dict[str, Counter[str]] = defaultdict(Counter)
+    for execution_id, body in found:
+        steps[execution_id].update(part.split('"')[0] for part in body.split('"step_succeeded","v":1,"step":"')[1:])
+    return [(each, step) for each, counts in steps.items() for step, count in counts.items() if count > 1]
+
+
+async def test_killed_replicas_lose_no_execution_and_repeat_no_recorded_step(dsn: str) -> None:
+    chance = random.Random(7)
+    async with Judge() as judge, starter(dsn) as engine:
+        judge.delay_s = 0.25
+        replicas = [await Replica(dsn, judge.url).ready() for _ in range(3)]
+        try:
+            ids = await started(engine, 100)
+            for _ in range(4):
+                await judge.until_calls(min(len(judge.calls) + 60, 100 * STEPS))
+                victim = replicas.pop(chance.randrange(len(replicas)))
+                victim.send(signal.SIGKILL)
+                await victim.gone()
+                victim.close()
+                replicas.append(await Replica(dsn, judge.url).ready())
+
+            assert Counter(await ends(engine, ids)) == {"completed": 100}
+        finally:
+            for each in replicas:
+                each.close()
+        times = judge.times()
+        assert len(times) == 100 * STEPS
+        # Only what was in flight at a kill is called again.
+        assert sum(times.values()) - len(times) <= 4 * 100
+        assert recorded_twice(dsn) == []
+
+
+async def test_a_takeover_after_a_kill_takes_a_lease_and_five_seconds_at_most(dsn: str) -> None:
+    async with Judge() as judge, starter(dsn) as engine, several(dsn, judge.url, 2) as (victim, _other):
+        judge.delay_s = 0.5
+        ids = await started(engine, 20)
+        await judge.until_calls(20)
+        victim.send(signal.SIGKILL)
+        killed_s = time.monotonic()
+        dead = (
+            "SELECT count(*) FROM makegood.execution AS e JOIN makegood.worker AS w ON w.id = e.owner "
+            "WHERE w.state = 'dead' OR (w.state = 'alive' AND NOT EXISTS (SELECT FROM makegood.lease AS l "
+            "WHERE l.worker_id = w.id AND l.expires_at > clock_timestamp()))"
+        )
+        await ends(engine, ids)
+        assert (await asyncio.to_thread(statement(dsn), dead))[0][0] == 0
+        last_s = max(at_s for at_s, _, _ in judge.calls)
+        # All calls of what was taken over, four rounds of half a second, fit in as well.
+        assert last_s - killed_s < LEASE_S + 5 + STEPS * 0.5
+
+
+async def test_a_stopped_replica_is_taken_over_and_its_late_writes_are_refused(dsn: str) -> None:
+    async with Judge() as judge, starter(dsn) as engine, several(dsn, judge.url, 2) as (paused, _other):
+        judge.delay_s = 0.05
+        ids = await started(engine, 40)
+        await judge.until_calls(40)
+        paused.send(signal.SIGSTOP)
+        assert Counter(await ends(engine, ids)) == {"completed": 40}
+        await until_answer(dsn, "SELECT count(*) FROM makegood.worker WHERE state = 'dead'", 1)
+        workers = "SELECT count(*) FROM makegood.worker"
+        before = (await asyncio.to_thread(statement(dsn), workers))[0][0]
+        count = len(judge.calls)
+        paused.send(signal.SIGCONT)
+        # It comes back as another worker.
+        await until_answer(dsn, workers, before + 1)
+        more = await started(engine, 20, "later")
+        assert Counter(await ends(engine, more)) == {"completed": 20}
+        late = [key for _, key, _ in judge.calls[count:] if not key.startswith("later")]
+        assert late == []
+        assert recorded_twice(dsn) == []
+
+
+async def test_a_replica_that_is_sent_away_hands_over_at_once(dsn: str) -> None:
+    async with Judge() as judge, starter(dsn) as engine, several(dsn, judge.url, 2) as (leaving, _other):
+        judge.delay_s = 0.05
+        ids = await started(engine, 40)
+        await judge.until_calls(40)
+        leaving.send(signal.SIGTERM)
+        await leaving.gone()
+        gone_s = time.monotonic()
+        assert leaving.process.returncode == 0
+        assert Counter(await ends(engine, ids)) == {"completed": 40}
+        assert max(at_s for at_s, _, _ in judge.calls) - gone_s < 2.0 + LEASE_S
+        crashes = await asyncio.to_thread(statement(dsn), "SELECT max(crashes) FROM makegood.execution")
+        assert crashes[0][0] == 0
+
+
+async def test_replicas_outlive_a_crash_of_the_database(dsn: str) -> None:
+    async with Judge() as judge, starter(dsn) as engine, several(dsn, judge.url, 2):
+        judge.delay_s = 0.02
+        ids = await started(engine, 60)
+        await judge.until_calls(60)
+        # In this thread: a server dies with the thread that started it.
+        cluster().stop(signal.SIGQUIT)
+        cluster().start()
+        assert Counter(await ends(engine, ids)) == {"completed": 60}
+        assert recorded_twice(dsn) == []
+
+
+async def test_a_poison_execution_is_quarantined_and_the_rest_goes_on(dsn: str) -> None:
+    """It kills whoever advances it, five times; everybody else's work ends."""
+    kills: list[int] = []
+    replicas: list[Replica] = []
+
+    class Poison(Judge):
+        async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            if "poison:" in head:
+                # Whoever called: the one whose connection this is dies of it.
+                port = writer.get_extra_info("peername")[1]
+                for each in replicas:
+                    if each.process.poll() is None and _has_port(each.process.pid, port):
+                        kills.append(each.process.pid)
+                        each.send(signal.SIGKILL)
+            writer.close()
+
+    async with Judge() as judge, Poison() as poison, starter(dsn) as engine:
+        bad = mg.workflow("bad", mg.call("a", "s.m0", input=IN))
+        replicas.append(await Replica(dsn, poison.url).ready())
+        await engine.start(bad, 1, id="poison")
+        async with asyncio.timeout(60):
+            while len(kills) < 5:
+                for each in [each for each in replicas if each.process.poll() is not None]:
+                    each.close()
+                    replicas.remove(each)
+                    replicas.append(await Replica(dsn, poison.url).ready())
+                await asyncio.sleep(0)
+        for each in replicas:
+            each.close()
+        replicas[:] = [await Replica(dsn, poison.url).ready()]
+        assert await ends(engine, ["poison"]) == ["suspended"]
+        assert (await engine.state_of("poison")).suspended_reason == "quarantine"
+        for each in replicas:
+            each.close()
+        replicas[:] = [await Replica(dsn, judge.url).ready()]
+        assert await ends(engine, await started(engine, 3)) == ["completed"] * 3
+        for each in replicas:
+            each.close()
+
+
+def _has_port(pid: int, port: int) -> bool:
+    """Whether a process has a TCP connection from that port."""
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if int(words[1].split(":")[1], 16) == port:
+            inodes.add(f"socket:[{words[9]}]")
+    try:
+        return any(os.readlink(each) in inodes for each in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
