@@ -352,6 +352,13 @@ async def test_two_pairs_in_one_batch_do_not_harm_each_other(store: Any) -> None
     assert await ids(store, status="superseded") == ["b"]
 
 
+async def test_two_of_one_unit_that_begin_the_same_execution_are_refused_for_its_id(store: Any) -> None:
+    twice = [replace(start("a"), together="x")] * 2
+
+    assert [type(each) for each in await store.append(twice)] == [Conflict] * 2
+    assert await store.find("a") is None
+
+
 async def test_what_was_written_together_outlives_the_engine_together(world: Any) -> None:
     store = world.open()
     await failed(store, "a")

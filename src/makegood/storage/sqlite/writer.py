@@ -151,7 +151,9 @@ class Writer:
         if not isinstance(error, apsw.ConstraintError):
             return odd
         positions = self._one("next_position", append.execution_id)
-        if append.start is not None and positions is not None:
+        # Two of one unit may begin the same one: then neither is there.
+        twice = "execution.id" in str(error)
+        if append.start is not None and (positions is not None or twice):
             return rules.id_taken(append.execution_id)
         if append.start is not None and append.start.business_key is not None:
             workflow, key = append.start.workflow, append.start.business_key
