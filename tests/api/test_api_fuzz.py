@@ -43,7 +43,7 @@ def asked(served: Served, token: str, folder: Path, *words: str) -> tuple[int, i
     [
         (("--phases", "fuzzing", "-n", "4"), 80),
         pytest.param(
-            ("--phases", "coverage,fuzzing", "-n", "1200", "--workers", "2"), 20_000,
+            ("--phases", "coverage,fuzzing", "-n", "950", "--workers", "2"), 20_000,
             marks=[pytest.mark.slow, pytest.mark.timeout(3_000)],
         ),
     ],

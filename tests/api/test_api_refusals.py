@@ -145,6 +145,23 @@ async def test_parameters_that_do_not_fit_are_refused(api: Api, query: str, word
     assert words in reply.json["detail"]
 
 
+@pytest.mark.parametrize("cursor", ["x", "-1", "0" * 400, "1.5"])
+@pytest.mark.parametrize("pages", ["steps", "history"])
+async def test_a_cursor_that_cannot_be_one_is_refused(api: Api, pages: str, cursor: str) -> None:
+    await api.put(SIGNAL)
+    await api.start("approval", {"city": 1}, id="a")
+
+    assert (await api.call("GET", f"/v1/executions/a/{pages}?cursor={cursor}")).code == "bad_request"
+
+
+async def test_a_note_of_the_greatest_length_is_taken(api: Api) -> None:
+    await api.put(SIGNAL)
+    await api.start("approval", {"city": 1}, id="a")
+
+    assert (await api.call("POST", "/v1/executions/a/suspend", {"note": "\U0001f4a9" * 10_000})).status == 202
+    assert (await api.call("POST", "/v1/executions/a/resume", {"note": "x" * 10_001})).status == 422
+
+
 @pytest.mark.parametrize("wait", ["", "x", "-1", "301s", "10m", "1e9", "%F0%9F%92%A9"])
 async def test_waits_that_do_not_fit_are_refused_and_start_nothing(api: Api, wait: str) -> None:
     await api.put(SIGNAL)

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 JSON_BODY_MAX = LIMITS.payload_bytes + 64 * 1024
 """A payload, and room for what is said beside it."""
+SMALL_BODY_MAX = 256 * 1024
+"""A note of the greatest length, each character escaped, and room for more."""
 DEFINITION_BODY_MAX = LIMITS.definition_bytes
 QUERY_MAX = 8 * 1024
 PARAMETERS_MAX = 50

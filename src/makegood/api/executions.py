@@ -115,7 +115,10 @@ async def show(asked: Asked) -> Answer:
 async def steps(asked: Asked) -> Answer:
     """A page of its steps."""
     cursor, limit = asked.parameters["cursor"], asked.parameters["limit"]
-    return Answer(200, await asked.server.engine.steps(asked.path["id"], cursor=cursor, limit=limit))
+    try:
+        return Answer(200, await asked.server.engine.steps(asked.path["id"], cursor=cursor, limit=limit))
+    except InputError as error:
+        raise bad_request(f"The parameter 'cursor': {error}") from None
 
 
 async def history(asked: Asked) -> Answer:

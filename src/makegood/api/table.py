@@ -11,7 +11,7 @@ from typing import Any
 from makegood.api import executions, operations, pages, parameters, registry, shapes, workflows
 from makegood.api.answers import EVENTS, JSON
 from makegood.api.asked import Handler
-from makegood.api.bodies import DEFINITION_BODY_MAX, JSON_BODY_MAX
+from makegood.api.bodies import DEFINITION_BODY_MAX, JSON_BODY_MAX, SMALL_BODY_MAX
 from makegood.api.measures import MEDIA
 from makegood.api.parameters import Parameter, choice, whole
 from makegood.api.tokens import Role
@@ -84,7 +84,7 @@ _PICTURE = {200: (shapes.Graph, "image/svg+xml", "text/plain")}
 
 
 def _act(name: str, doc: str) -> Route:
-    body = Carried(shape=shapes.Request, most=64 * 1024, optional=True, absent={})
+    body = Carried(shape=shapes.Request, most=SMALL_BODY_MAX, optional=True, absent={})
     return Route(
         method="POST", path=f"{_EXECUTION}/{name}", role=_O, handler=executions.act(name), doc=doc, body=body,
         answers={202: shapes.Accepted}, problems=(404, 409, 422),
@@ -178,7 +178,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="PUT", path="/v1/services/{name}", role=_A, handler=registry.put, tag="services",
         doc="Add a service, or replace it. It lasts as long as this process: write it into its file to keep it.",
-        body=Carried(shape=shapes.PutService, most=64 * 1024),
+        body=Carried(shape=shapes.PutService, most=SMALL_BODY_MAX),
         answers={200: shapes.Service, 201: shapes.Service}, problems=(409, 422),
     ),
     Route(
