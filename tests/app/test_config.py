@@ -94,6 +94,39 @@ def test_every_key_is_taken(folder: Path) -> None:
     assert set(registry_of(config).names()) == {"hotels", "flights"}
 
 
+def test_connection_string_may_be_kept_in_a_file_or_a_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "secret").write_text("./elsewhere.db\n", encoding="utf-8")
+    monkeypatch.setenv("WHERE_IT_IS", "./third.db")
+
+    kept_in_file = load_config(None, {"MAKEGOOD_STORAGE__CONNECTION_STRING": f"file:{folder}/secret"})
+    kept_in_variable = load_config(None, {"MAKEGOOD_STORAGE__CONNECTION_STRING": "env:WHERE_IT_IS"})
+
+    assert database_of(kept_in_file) == "./elsewhere.db"
+    assert database_of(kept_in_variable) == "./third.db"
+
+
+def test_connection_string_in_a_file_is_judged_by_what_it_is_and_never_told(folder: Path) -> None:
+    secret = folder / "secret"
+    config = load_config(
+        None, {"MAKEGOOD_STORAGE__TYPE": "postgres", "MAKEGOOD_STORAGE__CONNECTION_STRING": f"file:{secret}"}
+    )
+
+    secret.write_text("postgresql://me:pssst@db/workflows\n", encoding="utf-8")
+    assert database_of(config) == "postgresql://me:pssst@db/workflows"
+    secret.write_text("mysql://me:pssst@elsewhere/workflows\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="file:") as refused:
+        database_of(config)
+    assert "pssst" not in str(refused.value)
+
+
+@pytest.mark.parametrize("reference", ["file:/nowhere/at/all", "env:NOT_SET_AT_ALL"])
+def test_connection_string_that_is_kept_nowhere_is_refused(folder: Path, reference: str) -> None:
+    config = load_config(None, {"MAKEGOOD_STORAGE__CONNECTION_STRING": reference})
+
+    with pytest.raises(ConfigurationError, match=reference):
+        database_of(config)
+
+
 def test_configuration_for_postgres_names_the_database(folder: Path) -> None:
     config = loaded(folder, SERVER_WITH_POSTGRES)
 

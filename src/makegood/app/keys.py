@@ -185,7 +185,8 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         section="storage", name="connection_string", kind=TEXT, default="./makegood.db",
-        doc="For `sqlite` the path of the file; for `postgres` what libpq takes: `postgresql://user@host/database`.",
+        doc="For `sqlite` the path of the file; for `postgres` what libpq takes: `postgresql://user@host/database`. "
+        "It may be `env:NAME` or `file:/path`, so that no password stands here.",
     ),
     Key(
         section="server", name="listen", kind=ADDRESS, default="127.0.0.1:8080",

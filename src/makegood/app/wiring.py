@@ -9,6 +9,7 @@ from makegood.core.judgement import Settings
 from makegood.engine.client import Engine
 from makegood.errors import ConfigurationError
 from makegood.services import Registry
+from makegood.services.secrets import MissingSecret, is_reference, resolve
 from makegood.storage import is_postgres
 
 
@@ -50,20 +51,33 @@ def database_of(config: Config, database: str | None = None) -> str:
         database: Given by hand: wins.
 
     Raises:
-        ConfigurationError: The connection string is none of that kind.
+        ConfigurationError: The connection string is none of that kind, or is kept where nothing is.
     """
     if database is not None:
         return database
     match config.storage.type:
         case "memory":
             return ":memory:"
-        case "postgres" if not is_postgres(config.storage.connection_string):
+        case "postgres" if not is_postgres(_connection_of(config)):
             raise ConfigurationError(
                 'storage.type = "postgres" needs connection_string = "postgresql://user@host/database", '
                 f"not {config.storage.connection_string!r}."
             )
         case _:
-            return config.storage.connection_string
+            return _connection_of(config)
+
+
+def _connection_of(config: Config) -> str:
+    """The connection string; it has a password in it, so that it may be kept elsewhere."""
+    connection = config.storage.connection_string
+    if not is_reference(connection):
+        return connection
+    try:
+        return resolve(connection)
+    except MissingSecret as missing:
+        raise ConfigurationError(
+            f"storage.connection_string = {missing}. Put the connection string there, or write it out."
+        ) from None
 
 
 def engine_of(config: Config, registry: Registry, database: str, *, only: Collection[str] | None = None) -> Engine:
