@@ -17,6 +17,7 @@ ORDER = (
     "golden",
     "architecture",
     "docs",
+    "deploy",
     "storage",
     "conformance",
     "services",

@@ -19,7 +19,7 @@ from makegood.core.transitions import CLOSING, COMPENSATION, EXECUTION, STEP, Tr
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a script's own path is its folder
-from tools import reference  # noqa: E402
+from tools import dashboard, reference  # noqa: E402
 
 SKIPPED = frozenset({".venv", ".git", "node_modules", "cel_spec"})
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]*\ssrc=\"([^\"]+)\"")
@@ -125,7 +125,11 @@ def table(rows: Iterable[Transition]) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/reference/states.md": states, **reference.PAGES}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/states.md": states,
+    "deploy/grafana/makegood.json": dashboard.text,
+    **reference.PAGES,
+}
 
 
 # --- links -------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from fuzz_hooks import ENDED
-from served import Served
 
 from makegood.api.tokens import new_token, tokens_text
+from served import Served
 
 HERE = Path(__file__).parent
 CHECKS = (

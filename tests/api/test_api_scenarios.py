@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
 
 from engine_plays import named, scenarios
 from scripted_http import ScriptedHttp
-from served import Served
 
 from makegood.simulation.expectation import differences
 from makegood.simulation.scenario import Action, Played, Scenario
+from served import Served
 
 pytestmark = pytest.mark.anyio
 

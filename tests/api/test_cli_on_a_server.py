@@ -14,9 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "cli"))
 
 from cli_runs import Elsewhere
-from served import Served
 
 from makegood.cli import _run
+from served import Served
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import PATIENCE_S, Served
 
 from makegood.api.serving import Serving, check_exposed
 from makegood.app.config import load_config
 from makegood.errors import ConfigurationError
+from served import PATIENCE_S, Served
 
 pytestmark = pytest.mark.slow
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import http.client
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 from pages import ROOT, blocks
-
-sys.path.insert(0, str(ROOT / "tests" / "api"))
 
 from served import PATIENCE_S, Served
 
