@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from cli_runs import Cli, Elsewhere
-from recording_service import Answer, RecordingService
 from tests.postgres_cluster import cluster, database, statement
+
+from recording_service import Answer, RecordingService
 
 
 @pytest.fixture
