@@ -125,7 +125,7 @@ class Family:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
-            engine._runner._alarm.close()
+            engine._runner.alarm.close()
             await world.crash(store.store)
         raise AssertionError("it died too often")
 
@@ -163,7 +163,7 @@ async def settled(engine: Engine) -> None:
         parts, runner, intake = engine._parts, engine._runner, engine._intake
         assert parts is not None
         busy = any(live.queued or live.sending or live.state.open or live.state.more for live in runner.live.values())
-        moving = intake._loading or intake._bringing or intake._due.is_set() or intake._claiming.locked()
+        moving = intake._loading or intake._bringing or intake._due.is_due() or intake._claiming.locked()
         quiet = 0 if busy or moving or parts.children._tasks or runner.parking.under_way else quiet + 1
 
 

@@ -35,6 +35,10 @@ class Due:
         """Look now."""
         self._now.set()
 
+    def is_due(self) -> bool:
+        """Whether somebody has said to look."""
+        return self._now.is_set()
+
     def at(self, wake_ms: int | None) -> None:
         """Some execution is due then."""
         if wake_ms is not None and (self._next_ms is None or wake_ms < self._next_ms):
