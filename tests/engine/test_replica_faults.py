@@ -65,7 +65,7 @@ class Judge:
         finally:
             writer.close()
 
-    async def until_calls(self, count: int, seconds: float = 30.0) -> None:
+    async def until_calls(self, count: int, seconds: float = 90.0) -> None:
         """Return when so many calls have arrived."""
         async with asyncio.timeout(seconds):
             while len(self.calls) < count:
@@ -142,7 +142,7 @@ async def started(engine: mg.Engine, count: int, prefix: str = "e") -> list[str]
     return ids
 
 
-async def ends(engine: mg.Engine, ids: list[str], seconds: float = 60.0) -> list[str]:
+async def ends(engine: mg.Engine, ids: list[str], seconds: float = 120.0) -> list[str]:
     async with asyncio.timeout(seconds):
         return [(await engine.end(each))["status"] for each in ids]
 

@@ -29,6 +29,8 @@ AFTER_TROUBLE_S = 1.0
 """How long the database is left alone when it could not be asked."""
 LEFT_FOR_MS = 5_000
 """How long an execution is left alone whose services are not all here."""
+SUSPECT_FOR_MS = 1_000
+"""How long one waits for its turn while another suspect is on trial: many may be innocent."""
 
 
 class Store(Journal, Requests, Leases, Protocol):
@@ -211,7 +213,7 @@ class Intake:
             self._runner.resume(live, self.suspects.quarantine(stored))
         except Refused as error:
             if stored.standing.status not in ENDS:
-                self._leave(stored, str(error))
+                self._leave(stored, str(error), error.code)
             raise
         except (StorageUnavailable, Fenced):
             self.retake(stored.execution_id)
@@ -238,9 +240,10 @@ class Intake:
                 code="unserved",
             )
 
-    def _leave(self, stored: Stored, why: str) -> None:
+    def _leave(self, stored: Stored, why: str, code: str) -> None:
         """Released and parked, never failed: a process that offers the service goes on with it."""
-        self._runner.parking.park_unloaded(stored, self._clock.now_ms() + LEFT_FOR_MS)
+        left_for_ms = SUSPECT_FOR_MS if code == "suspect" else LEFT_FOR_MS
+        self._runner.parking.park_unloaded(stored, self._clock.now_ms() + left_for_ms)
         if stored.execution_id not in self._unserved:
             self._unserved.add(stored.execution_id)
             log.warning(names.EXECUTION_UNSERVED, execution=stored.execution_id, why=why)
