@@ -155,6 +155,22 @@ async def test_steps_and_history_page(api: Api) -> None:
     assert (await api.call("GET", "/v1/executions/m/history?cursor=999")).json == {"events": [], "cursor": None}
 
 
+@pytest.mark.parametrize(("rows", "order"), [("compensations", "cba"), ("effects", "abc")])
+async def test_compensations_and_effects_page(api: Api, rows: str, order: str) -> None:
+    steps = [{"id": name, "call": "hotels.reserve", "compensation": "hotels.cancel"} for name in "abc"]
+    await api.put({"name": "three", "steps": steps})
+    whole = (await api.call("POST", "/v1/executions?wait=20s", {"workflow": "three", "input": 1, "id": "m"})).json
+
+    first = (await api.call("GET", f"/v1/executions/m/{rows}?limit=2")).json
+    rest = (await api.call("GET", f"/v1/executions/m/{rows}?limit=2&cursor={first['cursor']}")).json
+    wrong = await api.call("GET", f"/v1/executions/m/{rows}?cursor=next")
+
+    assert first[rows] + rest[rows] == whole[rows]
+    assert (len(first[rows]), rest["cursor"], whole[f"{rows}_cursor"]) == (2, None, None)
+    assert "".join(each["step"] for each in whole[rows]) == order
+    assert wrong.status == 400
+
+
 async def test_a_history_of_many_records_pages_by_records(api: Api) -> None:
     await api.put(CALLS)
     await api.call("POST", "/v1/executions?wait=20s", {"workflow": "trip", "input": 1, "id": "t"})
@@ -175,7 +191,7 @@ async def test_a_history_of_many_records_pages_by_records(api: Api) -> None:
     assert len({each["position"] for each in whole}) > 1
 
 
-@pytest.mark.parametrize("path", ["", "/steps", "/history", "/events"])
+@pytest.mark.parametrize("path", ["", "/steps", "/compensations", "/effects", "/history", "/events"])
 async def test_an_execution_that_is_not_there(api: Api, path: str) -> None:
     reply = await api.call("GET", f"/v1/executions/nobody{path}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_runs import Cli, Elsewhere
+
 from recording_service import Answer, RecordingService
 
 REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
@@ -48,6 +49,34 @@ def test_show_says_where_the_next_page_of_steps_begins(cli: Cli, long_one: str) 
     assert second.err == ""
     assert len(as_json["steps"]) == 1_000
     assert (len(page["steps"]), page["cursor"]) == (101, None)
+
+
+def test_show_gives_pages_of_undos_and_effects(cli: Cli, tmp_path: Path, service: RecordingService) -> None:
+    step = "{id: a, call: hotels.do, compensation: hotels.undo}"
+    loop = f"{{id: f, foreach: '${{input}}', max_concurrency: 100, steps: [{step}]}}"
+    path = tmp_path / "long.yaml"
+    path.write_text(f"{{name: long, steps: [{loop}], output: {{}}}}")
+    told = json.dumps(list(range(1_003)))
+    assert cli("run", str(path), "--service", f"hotels={service.url}", "--input", told, "--id", "long").code == 0
+
+    first = cli("show", "long")
+    undos = cli("show", "long", "--only", "compensations", "--cursor", "3")
+    effects = cli("show", "long", "--only", "effects", "--json").json
+    last = cli("show", "long", "--only", "effects", "--cursor", effects["cursor"])
+
+    assert "more compensations; the next page: --only compensations --cursor 3" in first.err
+    assert f"more effects; the next page: --only effects --cursor {effects['cursor']}" in first.err
+    assert [line.split()[0].split("[")[0] for line in undos.out.splitlines()[2:]] == ["a", "a", "a"]
+    assert len(effects["effects"]) == 1_000
+    assert [line.split()[2] for line in last.out.splitlines()[2:]] == ["done"] * 3
+    assert (undos.err, last.err) == ("", "")
+
+
+def test_show_refuses_a_list_that_there_is_not(cli: Cli, long_one: str) -> None:
+    refused = cli("show", long_one, "--only", "step")
+
+    assert refused.code == 2
+    assert "Did you mean 'steps'?" in refused.err
 
 
 def test_show_refuses_what_is_no_cursor(cli: Cli, long_one: str) -> None:

@@ -340,7 +340,62 @@ def test_a_branch_that_was_not_taken_or_not_reached_cannot_be_rerun_from() -> No
     branch = {"id": "i", "if": "true", "then": [call("b")], "else": [call("d")]}
 
     assert refused(failed("a", branch, b=reject()), "d").code == "rerun_gap"
-    assert "has not begun" in str(refused(failed("a", branch, a=reject()), "b"))
+    stopped = failed(quiet("a"), branch, news=[(5, inputs.Cancel())], a=ok(delay_ms=10))
+    assert "'i', which 'b' is inside, has not begun" in str(refused(stopped, "b"))
+    assert "rerun from 'a'" in str(refused(failed("a", branch, a=reject()), "b"))
+
+
+def gated(when: str, *steps: Tree | str) -> Tree:
+    return {**inner("q", *steps), "when": when}
+
+
+@pytest.mark.parametrize("step", ["b", "c"])
+def test_inside_what_was_left_out_by_its_condition_there_is_no_place_to_begin(step: str) -> None:
+    played = failed("a", gated("false", inner("r", "b", "c")), "z", z=reject())
+
+    told = refused(played, step)
+
+    assert told.code == "rerun_gap"
+    assert "'q', which" in str(told)
+    assert "was left out by its `when`; rerun from 'q'" in str(told)
+    assert list(rerun_play(played, "q")) == [["z"], "completed"]
+
+
+def test_a_branching_that_was_left_out_by_its_condition_is_no_place_to_begin() -> None:
+    played = failed({"id": "i", "when": "false", "if": "true", "then": [call("b")]}, "z", z=reject())
+
+    assert "was left out by its `when`; rerun from 'i'" in str(refused(played, "b"))
+
+
+def test_a_condition_around_the_step_that_was_never_asked_is_asked_first() -> None:
+    told = refused(failed(quiet("a"), gated("false", "b"), news=[(5, inputs.Cancel())], a=ok(delay_ms=10)), "b")
+
+    assert told.code == "rerun_gap"
+    assert "'q', which 'b' is inside, has not begun; rerun from 'q'" in str(told)
+
+
+def test_a_condition_around_the_step_that_had_no_answer_is_asked_again() -> None:
+    played = failed(quiet("a"), gated("steps.a.n > 1", "b"), a=ok({"n": "x"}))
+
+    assert "rerun from 'q'" in str(refused(played, "b"))
+
+
+def test_inside_a_sequence_that_was_given_up_there_is_a_place_to_begin() -> None:
+    played = failed(gated("true", quiet("a"), "b"), news=[(5, inputs.Cancel())], a=ok(delay_ms=10))
+
+    assert list(rerun_play(played, "b")) == [["b"], "completed"]
+
+
+def test_a_version_with_fewer_cases_than_the_one_that_was_taken_is_refused() -> None:
+    cases = [{"when": f"input == {number}", "steps": [call(f"c{number}")]} for number in range(4)]
+    many = [{"id": "s", "switch": cases}]
+    played = play(saga(*many, error_handling="fail_fast"), {"c3": reject()}, value=3)
+    assert played.end == "failed"
+
+    told = refused(played, "c0", saga({"id": "s", "switch": cases[:1]}))
+
+    assert told.code == "rerun_gap"
+    assert "took another branch" in str(told)
 
 
 @pytest.mark.parametrize(

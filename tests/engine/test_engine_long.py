@@ -179,6 +179,53 @@ async def test_pages_are_as_long_as_wished_and_end_behind_the_last_step() -> Non
     assert behind == {"steps": [], "cursor": None}
 
 
+async def undone_one() -> MemoryStore:
+    steps = loop(compensation="s.undo"), mg.fail("stop", error="enough")
+    return await whole(mg.workflow("w", *steps), list(range(LONG)))
+
+
+@pytest.mark.parametrize(("rows", "first"), [("compensations", LONG - 1), ("effects", 0)])
+async def test_long_lists_of_undos_and_effects_come_by_pages_too(rows: str, first: int) -> None:
+    async with engine_on(await undone_one(), Counting()) as engine:
+        view = await engine.observer.whole("x")
+        second = await engine.observer.page("x", rows, view[f"{rows}_cursor"], 1_000)
+        parts = [await engine.observer.page("x", rows, None, LONG - 1)]
+        parts.append(await engine.observer.page("x", rows, parts[0]["cursor"], 1))
+        ledger = await engine.effects("x")
+
+    assert view["status"] == "compensated"
+    assert len(view[rows]) == 1_000
+    assert second["cursor"] is None
+    order = [each["iteration"][0] for each in view[rows] + second[rows]]
+    assert order == sorted(range(LONG), reverse=first != 0)
+    assert parts[0][rows] + parts[1][rows] == view[rows] + second[rows]
+    assert parts[1]["cursor"] is None
+    assert rows != "effects" or ledger == view[rows] + second[rows]
+
+
+async def test_a_page_of_undos_is_where_it_was_though_more_have_come() -> None:
+    loops = [mg.foreach(f"f{a}", "${input}", mg.call(a, "s.do", compensation="s.undo")) for a in ("a", "b")]
+    flow = mg.workflow("w", loops[0], mg.signal("go", "more"), loops[1], mg.signal("stay", "end"))
+    async with engine_on(MemoryStore(), Counting()) as engine:
+        execution = await engine.start(flow, list(range(5)), id="x")
+        await until(lambda: len(engine._parts.runner.live["x"].state.entries) == 5)
+        first = await engine.compensations("x", limit=2)
+        await execution.signal("more")
+        await until(lambda: len(engine._parts.runner.live["x"].state.entries) == 10)
+        second = await engine.compensations("x", cursor=first["cursor"], limit=2)
+
+    assert [each["iteration"] for each in first["compensations"]] == [[4], [3]]
+    assert [(each["step"], each["iteration"]) for each in second["compensations"]] == [("a", [2]), ("a", [1])]
+
+
+async def test_of_what_nothing_undoes_a_description_names_the_first_thousand_and_counts_all() -> None:
+    flow = mg.workflow("w", loop(), mg.fail("stop", error="enough"))
+    async with engine_on(await whole(flow, list(range(LONG))), Counting()) as engine:
+        view = await engine.describe("x")
+
+    assert (len(view["uncompensated_steps"]), view["uncompensated_total"]) == (1_000, LONG)
+
+
 async def test_pages_of_one_execution_are_turned_without_reading_its_journal_again() -> None:
     async with engine_on(await long_one(), Counting()) as engine:
         first = await engine.steps("x", limit=10)

@@ -156,6 +156,21 @@ def test_steps_come_and_go_and_a_new_name_is_both():
     ]
 
 
+def test_a_step_that_came_or_went_is_told_with_what_it_says_and_no_defaults():
+    lines = {
+        "{id: s, set: false}": {"set": False},
+        "{id: s, set: null}": {"set": None},
+        "{id: s, call: x.y, input: false, read_only: true}": {"call": "x.y", "input": False, "read_only": True},
+        "{id: s, workflow: w, input: false, detached: false}": {"workflow": "w", "input": False},
+        "{id: s, try: [], compensate: false}": {"catch": [], "compensate": False},
+        "{id: s, try: [], compensate: true}": {"catch": []},
+    }
+    for line, keys_told in lines.items():
+        [came], [went] = told(flow(A), flow(A, line)), told(flow(A, line), flow(A))
+        assert (came["change"], came["after"]) == ("added", keys_told)
+        assert (went["change"], went["before"]) == ("removed", keys_told)
+
+
 def test_another_kind_under_the_same_name_is_a_change():
     assert ("changed", "a", "kind") in keys(flow("{id: a, set: 1}"), flow("{id: a, wait: 1s}"))
 

@@ -104,6 +104,10 @@ MISTAKES = [
     (step("{id: a, wait: soon}"), "3:19", "bad_duration", "is not a duration"),
     (step("{id: a, wait: '${input.x}'}"), "3:19", "bad_duration", 'a moment is written {until: "${...}"}'),
     (step("{id: a, wait: {until: 2030-01-01}}"), "3:27", "bad_timestamp", "with a time zone"),
+    (step("{id: a, wait: {until: '2030-01-31 12:00:00+00:00'}}"), "3:27", "bad_timestamp", "such as 2030-01-31T12:00:00Z"),
+    (step("{id: a, wait: {until: 2030-01-31T12Z}}"), "3:27", "bad_timestamp", "such as 2030-01-31T12:00:00Z"),
+    (step("{id: a, wait: {until: '0001-01-01T00:00:00+14:00'}}"), "3:27", "bad_timestamp", "with a time zone"),
+    (step("""{id: a, wait: {until: "${'20300131T120000Z'}"}}"""), "3:27", "bad_timestamp", "this always gives"),
     (step("{id: a, signal: a b}"), "3:21", "bad_signal", "must look like"),
     (step("{id: a, signal: go, on_timeout: stop}"), "3:37", "bad_choice", "fail, continue"),
     (step("{id: a, workflow: Other}"), "3:23", "bad_workflow", "Write 'other'."),
@@ -189,6 +193,7 @@ def test_a_value_that_is_wrong_is_not_missing_as_well(line):
 def test_a_constant_moment_list_or_key_that_fits_is_taken():
     load(step("{id: a, wait: {until: \"${timestamp('2030-01-01T00:00:00Z')}\"}}"))
     load(step("{id: a, wait: {until: \"${'2030-01-01T00:00:00Z'}\"}}"))
+    load(step("{id: a, wait: {until: 2030-01-01t00:00:00.123456789z}}"))
     load(step("{id: a, foreach: '${[1, 2]}', steps: []}"))
     load("name: trip\nbusiness_key: \"'one'\"\nsteps: [{id: a, set: 1}]")
     load("name: trip\nbusiness_key: '1'\nsteps: [{id: a, set: 1}]")

@@ -139,6 +139,20 @@ def test_a_workflow_that_cannot_be_called_so_fails_its_step(keys: dict[str, Any]
     assert keys_that_differ(expect, definition=ORDER, workflows=[{**PACK, **keys}]) == []
 
 
+@pytest.mark.parametrize(("detached", "status"), [(False, "compensated"), (True, "completed")])
+def test_a_child_holds_its_business_key_to_its_roots_end(detached: bool, status: str) -> None:
+    pack = {"workflow": "packing", "detached": detached}
+    wait = {"id": "wait", "wait": "1m"}
+    order = {"name": "order", "steps": [{"id": "pack", **pack}, wait, {"id": "repack", **pack}]}
+    packing = {**PACK, "business_key": "'the only one'"}
+    expect = {"status": status}
+
+    played = play_on_core(scenario_of(expect, definition=order, workflows=[packing]))
+
+    assert played.view["status"] == status
+    assert detached or played.view["error"]["details"]["code"] == "business_key_taken"
+
+
 def test_a_workflow_that_is_not_there_fails_its_step() -> None:
     expect = {"status": "compensated", "calls": ["stock.reserve", "stock.release"], "error_code": "child_failed"}
 

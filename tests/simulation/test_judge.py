@@ -196,6 +196,23 @@ def test_a_second_start_is_refused_while_the_first_holds_the_business_key() -> N
     assert keys_that_differ(DONE, **keyed, actions=[second]) == ["actions"]
 
 
+def test_a_key_is_free_from_the_first_end_on_though_it_goes_back_to_compensate() -> None:
+    keyed: dict[str, Any] = {
+        "definition": {**KEYED, "error_handling": {"strategy": "fail_fast"}},
+        "input": {"order": "A-1"},
+        "services": {
+            "cards.charge": [{"reject": "no"}, {"ok": {}}],
+            "stock.release": [{"ok": {}, "delay_ms": 5000, "effect": True}],
+        },
+    }
+    back, second = {"at_end": "failed", "do": "compensate"}, {"after_calls": 3, "do": "start"}
+    calls = ["stock.reserve", "cards.charge", "stock.release"]
+    expect = {"status": "compensated", "calls": [*calls, *calls[:2]], "effects": {"reserve": 1}, "error_code": "no"}
+    early = {"after_calls": 1, "do": "start", "answer": 409}
+
+    assert keys_that_differ(expect, **keyed, actions=[early, back, second]) == []
+
+
 def test_a_second_start_without_a_key_runs_beside_the_first() -> None:
     calls = ["stock.reserve", "cards.charge", "stock.reserve", "cards.charge"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from makegood.api.answers import Answer, Stream
-from makegood.api.asked import Asked
+from makegood.api.asked import Asked, Handler
 from makegood.api.bodies import shaped
 from makegood.api.problems import bad_request
 from makegood.api.shapes import Request, RerunExecution, ResolveStep, StartExecution
@@ -112,13 +112,17 @@ async def show(asked: Asked) -> Answer:
     return Answer(200, await asked.server.engine.observer.whole(execution_id))
 
 
-async def steps(asked: Asked) -> Answer:
-    """A page of its steps."""
-    cursor, limit = asked.parameters["cursor"], asked.parameters["limit"]
-    try:
-        return Answer(200, await asked.server.engine.steps(asked.path["id"], cursor=cursor, limit=limit))
-    except InputError as error:
-        raise bad_request(f"The parameter 'cursor': {error}") from None
+def paged(rows: str) -> Handler:
+    """What answers with a page of one of its lists."""
+
+    async def page(asked: Asked) -> Answer:
+        cursor, limit = asked.parameters["cursor"], asked.parameters["limit"]
+        try:
+            return Answer(200, await asked.server.engine.observer.page(asked.path["id"], rows, cursor, limit))
+        except InputError as error:
+            raise bad_request(f"The parameter 'cursor': {error}") from None
+
+    return page
 
 
 async def history(asked: Asked) -> Answer:

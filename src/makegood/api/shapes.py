@@ -116,7 +116,7 @@ class Step(Struct, kw_only=True):
     kind: str
     call: str | None
     forward: Literal["pending", "running", "succeeded", "failed", "unknown", "skipped"]
-    compensation: Literal["none", "armed", "pending", "running", "done", "failed", "skipped"]
+    compensation: Literal["none", "armed", "pending", "running", "done", "failed", "skipped", "moved"]
     attempts: Count
     started_at: Moment | None
     ended_at: Moment | None
@@ -124,6 +124,7 @@ class Step(Struct, kw_only=True):
     output: Any
     error: Failure | None
     execution: str | UnsetType = UNSET
+    origin: str | UnsetType = UNSET
 
 
 class Compensation(Struct, kw_only=True):
@@ -132,10 +133,12 @@ class Compensation(Struct, kw_only=True):
     step: str
     iteration: list[Count]
     call: str
-    status: Literal["none", "armed", "pending", "running", "done", "failed", "skipped"]
+    status: Literal["none", "armed", "pending", "running", "done", "failed", "skipped", "moved"]
     attempts: Count
     error: Failure | None
     note: str | None
+    by: str | None
+    origin: str | UnsetType = UNSET
 
 
 class Effect(Struct, kw_only=True):
@@ -144,7 +147,7 @@ class Effect(Struct, kw_only=True):
     step: str
     iteration: list[Count]
     call: str
-    effect: Literal["done", "undone", "remaining", "unknown", "irreversible"]
+    effect: Literal["done", "undone", "remaining", "unknown", "irreversible", "moved"]
     key: str
     attempts: Count
     at: Moment | None
@@ -154,10 +157,15 @@ class Effect(Struct, kw_only=True):
     error: Failure | None
     note: str | None
     execution: str | UnsetType = UNSET
+    origin: str | UnsetType = UNSET
+    moved_to: str | UnsetType = UNSET
 
 
 class Execution(Struct, kw_only=True):
-    """A whole execution. `steps` are the first 1,000; the others are asked for by pages."""
+    """A whole execution. Of `steps`, `compensations` and `effects` it has the first 1,000; the others come by pages.
+
+    `uncompensated_total` counts those that `uncompensated_steps`, which has 1,000 at most, leaves out too.
+    """
 
     id: str
     workflow: str
@@ -171,12 +179,15 @@ class Execution(Struct, kw_only=True):
     steps: list[Step]
     steps_cursor: str | None
     compensations: list[Compensation]
+    compensations_cursor: str | None
     uncompensated_steps: list[str]
+    uncompensated_total: Count
     business_key: str | None
     started_at: Moment
     ended_at: Moment | None
     revision: Count
     effects: list[Effect]
+    effects_cursor: str | None
     suspended: Suspension | UnsetType = UNSET
     rerun_of: str | UnsetType = UNSET
     rerun_from: str | UnsetType = UNSET
@@ -211,6 +222,20 @@ class StepPage(Struct, kw_only=True):
     """A page of steps, in order of beginning."""
 
     steps: list[Step]
+    cursor: str | None
+
+
+class CompensationPage(Struct, kw_only=True):
+    """A page of compensations, in undo order."""
+
+    compensations: list[Compensation]
+    cursor: str | None
+
+
+class EffectPage(Struct, kw_only=True):
+    """A page of the effect ledger, in order of beginning."""
+
+    effects: list[Effect]
     cursor: str | None
 
 

@@ -107,9 +107,19 @@ ROUTES: tuple[Route, ...] = (
         parameters=(parameters.WAIT,), answers={200: shapes.Execution}, problems=(404,),
     ),
     Route(
-        method="GET", path=f"{_EXECUTION}/steps", role=_V, handler=executions.steps,
+        method="GET", path=f"{_EXECUTION}/steps", role=_V, handler=executions.paged("steps"),
         doc="Its steps by pages, in order of beginning.", parameters=(_PAGE, parameters.CURSOR),
         answers={200: shapes.StepPage}, problems=(404,),
+    ),
+    Route(
+        method="GET", path=f"{_EXECUTION}/compensations", role=_V, handler=executions.paged("compensations"),
+        doc="Its compensations by pages, in undo order.", parameters=(_PAGE, parameters.CURSOR),
+        answers={200: shapes.CompensationPage}, problems=(404,),
+    ),
+    Route(
+        method="GET", path=f"{_EXECUTION}/effects", role=_V, handler=executions.paged("effects"),
+        doc="Its effect ledger by pages, in order of beginning.", parameters=(_PAGE, parameters.CURSOR),
+        answers={200: shapes.EffectPage}, problems=(404,),
     ),
     Route(
         method="GET", path=f"{_EXECUTION}/history", role=_V, handler=executions.history,

@@ -9,15 +9,14 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from makegood.core.effects import effects
 from makegood.core.events import Record
 from makegood.core.program import Program
 from makegood.core.state import STATUSES, State
-from makegood.core.view import STEPS_SHOWN, describe, steps_page, time_text
+from makegood.core.view import ROWS_SHOWN, time_text
 from makegood.engine.census import Census, census
 from makegood.engine.definitions import Definitions
 from makegood.engine.loading import load_state
-from makegood.engine.looking import steps_before
+from makegood.engine.observing import page_of, whole
 from makegood.errors import ConfigurationError, InputError, NotFound
 from makegood.ports import Journal, Query, Stored, StoredDefinition
 from makegood.storage import is_postgres, open_store, sqlite_path
@@ -58,15 +57,14 @@ class Reading:
         """The state of an execution, as far as it is durable. Raises as `row`."""
         return await load_state(self._store, execution_id, await self.program(execution_id))
 
-    async def steps(self, execution_id: str, cursor: str | None, limit: int = STEPS_SHOWN) -> dict[str, Any]:
-        """A page of the steps of an execution: `{steps, cursor}`. Raises as `row`, and InputError."""
-        start = steps_before(cursor, limit)
-        return steps_page(await self.state(execution_id), start, limit)
+    async def page(self, execution_id: str, rows: str, cursor: str | None, limit: int = ROWS_SHOWN) -> dict[str, Any]:
+        """A page of one of the lists of an execution; see `page_of`. Raises as `row`, and InputError."""
+        look = page_of(rows, cursor, limit)
+        return look(await self.state(execution_id))
 
     async def describe(self, execution_id: str) -> dict[str, Any]:
         """The whole execution, as the API gives it. Raises as `row`."""
-        state = await self.state(execution_id)
-        return {**describe(state), "effects": effects(state)}
+        return whole(await self.state(execution_id))
 
     async def records(self, execution_id: str, start: int = 0) -> AsyncIterator[tuple[int, Record]]:
         """The journal of an execution from a position on, as it is read, each record with its own. Raises as `row`."""

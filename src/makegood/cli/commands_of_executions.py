@@ -100,7 +100,13 @@ def list_(
 def show(
     id: options.ExecutionId,  # noqa: A002 - the argument's name
     cursor: Annotated[
-        str | None, typer.Option("--cursor", metavar="CURSOR", help="Only steps: those where the last page ended.")
+        str | None,
+        typer.Option(
+            "--cursor", metavar="CURSOR", help="Only a page: the one where the last ended, of steps if no --only."
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="LIST", help="A page of `steps`, `compensations` or `effects`.")
     ] = None,
     config: options.Config = None,
     database: options.Database = None,
@@ -108,10 +114,10 @@ def show(
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Show one execution: its state, its first 1,000 steps, attempts, compensations."""
+    """Show one execution: its state, and the first 1,000 of its steps, compensations and effects."""
     from makegood.cli.looking import show
 
-    show(_place(config, database, server, token), id, cursor, json=json)
+    show(_place(config, database, server, token), id, cursor, only, json=json)
 
 
 def history(

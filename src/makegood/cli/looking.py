@@ -15,11 +15,12 @@ from makegood.cli.output import print_json
 from makegood.cli.places import Place
 from makegood.cli.progress import Follower, progress_for_stderr
 from makegood.cli.running import database_option, summary_of
-from makegood.cli.showing import detail_lines, history_line, step_lines, table
+from makegood.cli.showing import detail_lines, history_line, page_lines, table
 from makegood.cli.watching import watch_server
 from makegood.core.events import Record
 from makegood.core.program import Program
 from makegood.core.state import ENDS, MOVING, STATUSES
+from makegood.engine.observing import PAGES
 from makegood.errors import InputError, nearest
 from makegood.ports import Query
 from makegood.storage import is_postgres, shown
@@ -73,26 +74,31 @@ def _rows(place: Place, query: Query, before: tuple[int, str] | None) -> tuple[l
     return run_async(rows())
 
 
-def show(place: Place, execution_id: str, cursor: str | None = None, *, json: bool) -> None:
-    """Print one execution, or a page of its steps."""
+def show(place: Place, execution_id: str, cursor: str | None = None, only: str | None = None, *, json: bool) -> None:
+    """Print one execution, or a page of one of its lists: `only` that one; a cursor alone is of its steps."""
+    if only is not None and only not in PAGES:
+        raise InputError(f"--only {only!r}: there are pages of {', '.join(PAGES)}.{nearest(only, PAGES)}")
+    rows = only or (None if cursor is None else "steps")
 
     async def view() -> dict[str, Any]:
         async with reading(place.path) as store:
-            return await (store.describe(execution_id) if cursor is None else store.steps(execution_id, cursor))
+            return await (store.describe(execution_id) if rows is None else store.page(execution_id, rows, cursor))
 
     remote = place.remote
     if remote is None:
         found = run_async(view())
     else:
-        found = remote.describe(execution_id) if cursor is None else remote.steps(execution_id, cursor)
+        found = remote.describe(execution_id) if rows is None else remote.page(execution_id, rows, cursor)
     if json:
         print_json(found)
         return
-    for line in detail_lines(found) if cursor is None else step_lines(found["steps"]):
+    for line in detail_lines(found) if rows is None else page_lines(found):
         print(line)
-    more = found["steps_cursor" if cursor is None else "cursor"]
-    if more is not None:
-        complain(f"there are more steps; the next page: --cursor {more}")
+    for each in PAGES if rows is None else (rows,):
+        more = found[f"{each}_cursor" if rows is None else "cursor"]
+        if more is not None:
+            which = "" if each == "steps" else f"--only {each} "
+            complain(f"there are more {each}; the next page: {which}--cursor {more}")
 
 
 def history(place: Place, execution_id: str, *, json: bool) -> None:

@@ -82,10 +82,10 @@ class Remote:
         found: dict[str, Any] = self._json("GET", _execution(execution_id))
         return found
 
-    def steps(self, execution_id: str, cursor: str) -> dict[str, Any]:
-        """A page of its steps."""
+    def page(self, execution_id: str, rows: str, cursor: str | None) -> dict[str, Any]:
+        """A page of its `steps`, `compensations` or `effects`."""
         found: dict[str, Any] = self._json(
-            "GET", f"{_execution(execution_id)}/steps", {"cursor": cursor, "limit": 1000}
+            "GET", f"{_execution(execution_id)}/{rows}", {"cursor": cursor, "limit": 1000}
         )
         return found
 

@@ -18,6 +18,7 @@ from makegood.cli.logs import Warnings
 from makegood.cli.loop import StopSignals, run_async
 from makegood.cli.output import print_json
 from makegood.cli.progress import Follower, progress_for_stderr
+from makegood.cli.showing import uncompensated_line
 from makegood.core.program import Program
 from makegood.core.state import State, instance_name
 from makegood.core.view import describe
@@ -269,11 +270,13 @@ def summary_of(view: dict[str, Any], place: str) -> str:
         at = f"step {error['step']}: " if error["step"] else ""
         lines[0] += f"; the cause: {at}{error['code']}" + (f": {error['message']}" if error["message"] else "")
     if view["uncompensated_steps"]:
-        lines.append(f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}")
+        lines.append(uncompensated_line(view))
     where = f"{view['id']} {place}"
     if view["status"] == "compensation_failed":
         undone = [each for each in view["compensations"] if each["status"] == "failed"]
         lines += [f"undo of {each['step']} failed: {(each['error'] or {}).get('code', '')}" for each in undone]
+        if view["compensations_cursor"] is not None:
+            lines.append(f"there may be more: makegood show {where} --only compensations")
         lines.append(
             f"try again: makegood retry {where}; or declare one undone: makegood resolve {where} STEP --note WHY"
         )

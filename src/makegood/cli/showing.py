@@ -54,13 +54,36 @@ def detail_lines(view: Mapping[str, Any]) -> Iterator[str]:
     if view["status"] == "completed":
         # What is armed stays so: there is nothing to undo any more.
         entries = [each for each in entries if each["status"] != "armed"]
-    yield from _section("compensations, in undo order", [_undo_row(each) for each in entries])
+    yield from _entry_lines(entries)
     left = [each for each in view.get("effects", ()) if each["effect"] in _LEFT]
     if left and view["ended_at"] is not None:
         yield from _section("effects that a person should know of", [_effect_row(each) for each in left])
     if view["uncompensated_steps"]:
         yield ""
-        yield f"not undone, because there is no compensation: {', '.join(view['uncompensated_steps'])}"
+        yield uncompensated_line(view)
+
+
+def uncompensated_line(view: Mapping[str, Any]) -> str:
+    """What stays because nothing undoes it, and how much more of it there is than is shown."""
+    shown = view["uncompensated_steps"]
+    more = view["uncompensated_total"] - len(shown)
+    told = f"{', '.join(shown)}{f' and {more:,} more' if more else ''}"
+    return f"not undone, because there is no compensation: {told}"
+
+
+def page_lines(page: Mapping[str, Any]) -> Iterator[str]:
+    """A page of one of the lists."""
+    if "steps" in page:
+        yield from step_lines(page["steps"])
+    elif "compensations" in page:
+        yield from _entry_lines(page["compensations"])
+    else:
+        rows = [[_name(each), each["call"], each["effect"], each["key"]] for each in page["effects"]]
+        yield from _section("effects", rows)
+
+
+def _entry_lines(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield from _section("compensations, in undo order", [_undo_row(each) for each in entries])
 
 
 def _why_lines(view: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ became of it. Read-only calls have no effect and no row.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Literal
 
 from makegood.core.program import Kind
@@ -28,12 +29,27 @@ def effects(state: State) -> list[dict[str, Any]]:
     `origin` is there where the effect was taken over: the execution that made the call, whose keys it has. `moved_to`
     is there where it was given away.
     """
-    rows = []
-    for key, instance in state.instances.items():
-        effect = _effect(state, key, instance)
-        if effect is not None:
-            rows.append(_row(state, key, instance, effect))
+    rows: list[dict[str, Any]] = effects_page(state, None, None)["effects"]
     return rows
+
+
+def effects_page(state: State, after: int | None, count: int | None) -> dict[str, Any]:
+    """A page of the ledger: `{effects, cursor}`; the cursor leads to the next page, None after the last row.
+
+    Args:
+        after: The number that the cursor of the page before is; None begins with the first row.
+        count: So many rows at most; None is all.
+    """
+    rows: list[dict[str, Any]] = []
+    start = after or 0
+    for number, (key, instance) in enumerate(islice(state.instances.items(), start, None), start):
+        effect = _effect(state, key, instance)
+        if effect is None:
+            continue
+        if len(rows) == count:
+            return {"effects": rows, "cursor": str(number)}
+        rows.append(_row(state, key, instance, effect))
+    return {"effects": rows, "cursor": None}
 
 
 def remaining_effects(state: State) -> list[dict[str, Any]]:

@@ -7,6 +7,8 @@ sequences and taken branches from the root, where the order of definition is the
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from makegood.core import events as ev
 from makegood.core.children import derived_id
 from makegood.core.flow import start
@@ -161,16 +163,34 @@ def _told(node: Node) -> str:
 
 
 def _check_settled_before(old: State, program: Program, node: Node) -> None:
-    """Everything before the step is done, or was rightly left out."""
-    here = node
-    while here.parent >= 0:
-        parent = program.nodes[here.parent]
+    """Everything before the step is done, or was rightly left out; what is around it was entered, or would be."""
+    line = [*sorted(program.around(node.index)), node.index]
+    for outer, inner in pairwise(line):
+        parent, here = program.nodes[outer], program.nodes[inner]
+        _check_entered(old, parent, node)
         if parent.kind in {Kind.IF, Kind.SWITCH}:
             _check_branch(old, parent, here, node)
         else:
-            for index in parent.children[: parent.children.index(here.index)]:
+            for index in parent.children[: parent.children.index(inner)]:
                 _check_settled(old, program.nodes[index], node)
-        here = parent
+
+
+def _check_entered(old: State, around: Node, node: Node) -> None:
+    """Nothing around the step was left out by its `when`, or has one that was not answered yet."""
+    instance = old.instances.get((around.index, ()))
+    if instance is not None and instance.forward == "skipped" and not instance.dropped:
+        stands = "was left out by its `when`"
+    elif around.when is not None and (instance is None or _failed_itself(instance, around)):
+        stands = "has not begun"
+    else:
+        return
+    why = f"{around.name!r}, which {node.name!r} is inside, {stands}; rerun from {around.name!r}"
+    raise _refused(old, why, code="rerun_gap")
+
+
+def _failed_itself(instance: Instance, node: Node) -> bool:
+    """Whether it failed before anything inside it began."""
+    return instance.error is not None and instance.error.step == node.name
 
 
 def _check_branch(old: State, around: Node, branch: Node, node: Node) -> None:
@@ -181,7 +201,7 @@ def _check_branch(old: State, around: Node, branch: Node, node: Node) -> None:
             f"{around.name!r}, which {node.name!r} is inside, has not begun; rerun from {around.name!r}",
             code="rerun_gap",
         )
-    if instance.branch < 0 or around.children[instance.branch] != branch.index:
+    if around.children.index(branch.index) != instance.branch:
         raise _refused(
             old,
             f"{around.name!r} took another branch than the one that {node.name!r} is in; rerun from {around.name!r}",

@@ -12,18 +12,20 @@ from makegood.core.program import Kind, Node
 from makegood.core.state import Instance, Key, State
 from makegood.model import ChildWorkflow
 
-STEPS_SHOWN = 1000
-"""So many steps are in a description; the rest is asked for by pages."""
+ROWS_SHOWN = 1000
+"""So many steps, compensations and effects are in a description; the rest is asked for by pages."""
 _EFFECT = frozenset({"succeeded", "unknown"})
 
 
-def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, Any]:
+def describe(state: State, *, rows_max: int | None = ROWS_SHOWN) -> dict[str, Any]:
     """The whole execution: `{id, workflow, version, status, phase, input, output, error, ...}`.
 
-    `steps` are in order of beginning, `compensations` in undo order. `steps_cursor` is where the next page
-    of steps begins, or None. See `lineage` for what a rerun adds.
+    `steps` are in order of beginning, `compensations` in undo order. `steps_cursor` and `compensations_cursor` are
+    where their next pages begin, or None; `uncompensated_total` counts those of `uncompensated_steps` that are not
+    shown, too. See `lineage` for what a rerun adds.
     """
-    page = steps_page(state, 0, steps_max)
+    steps, entries = steps_page(state, None, rows_max), compensations_page(state, None, rows_max)
+    uncompensated = uncompensated_steps(state)
     return {
         "id": state.execution_id,
         "workflow": state.workflow,
@@ -35,10 +37,12 @@ def describe(state: State, *, steps_max: int | None = STEPS_SHOWN) -> dict[str, 
         "output": state.output,
         "error": failure_view(state.error),
         "suppressed": [failure_view(each) for each in state.suppressed],
-        "steps": page["steps"],
-        "steps_cursor": page["cursor"],
-        "compensations": compensation_views(state),
-        "uncompensated_steps": uncompensated_steps(state),
+        "steps": steps["steps"],
+        "steps_cursor": steps["cursor"],
+        "compensations": entries["compensations"],
+        "compensations_cursor": entries["cursor"],
+        "uncompensated_steps": uncompensated[:rows_max],
+        "uncompensated_total": len(uncompensated),
         "business_key": state.business_key,
         **lineage(state),
         "started_at": time_text(state.started_at_ms),
@@ -84,18 +88,18 @@ def failure_view(failure: Failure | None) -> dict[str, Any] | None:
     }
 
 
-def steps_page(state: State, start: int, count: int | None = STEPS_SHOWN) -> dict[str, Any]:
-    """A page of steps, in order of beginning: `{steps, cursor}`; the cursor leads to the next, None after the last."""
-    steps = step_views(state, start, count)
+def steps_page(state: State, after: int | None, count: int | None) -> dict[str, Any]:
+    """A page of steps, in order of beginning: `{steps, cursor}`; the cursor leads to the next, None after the last.
+
+    Args:
+        after: The number that the cursor of the page before is; None begins with the first.
+        count: So many at most; None is all.
+    """
+    start = after or 0
+    instances = islice(state.instances.values(), start, None if count is None else start + count)
+    steps = [_step_view(state.program.nodes[each.node], each) for each in instances]
     end = start + len(steps)
     return {"steps": steps, "cursor": str(end) if steps and end < len(state.instances) else None}
-
-
-def step_views(state: State, start: int, count: int | None) -> list[dict[str, Any]]:
-    """Some of the steps, in order of beginning."""
-    stop = None if count is None else start + count
-    instances = islice(state.instances.values(), start, stop)
-    return [_step_view(state.program.nodes[each.node], each) for each in instances]
 
 
 def _step_view(node: Node, instance: Instance) -> dict[str, Any]:
@@ -125,28 +129,32 @@ def _origin(instance: Instance) -> dict[str, Any]:
     return {} if instance.origin is None else {"origin": instance.origin}
 
 
-def compensation_views(state: State) -> list[dict[str, Any]]:
-    """The compensation list in undo order: the last to settle first."""
-    views = []
-    for key in reversed(state.entries):
-        instance = state.instances[key]
-        node = state.node(key)
-        track = instance.undo
-        error = instance.undo_error or (None if track is None or instance.compensation == "done" else track.error)
-        views.append(
-            {
-                "step": state.node(key).name,
-                "iteration": list(key[1]),
-                "call": node.undo.call if node.undo is not None else f"workflow:{_called(node)}",
-                "status": instance.compensation,
-                "attempts": 0 if track is None else track.attempts,
-                "error": failure_view(error),
-                "note": instance.note,
-                "by": instance.noted_by or None,
-                **_origin(instance),
-            }
-        )
-    return views
+def compensations_page(state: State, after: int | None, count: int | None) -> dict[str, Any]:
+    """A page of the compensation list in undo order, the last to settle first: `{compensations, cursor}`.
+
+    The cursor counts what is left behind the page, so that entries that come meanwhile move nothing. As `steps_page`.
+    """
+    end = len(state.entries) if after is None else min(after, len(state.entries))
+    start = 0 if count is None else max(end - count, 0)
+    entries = [_entry_view(state, key) for key in reversed(state.entries[start:end])]
+    return {"compensations": entries, "cursor": str(start) if start else None}
+
+
+def _entry_view(state: State, key: Key) -> dict[str, Any]:
+    instance, node = state.instances[key], state.node(key)
+    track = instance.undo
+    error = instance.undo_error or (None if track is None or instance.compensation == "done" else track.error)
+    return {
+        "step": node.name,
+        "iteration": list(key[1]),
+        "call": node.undo.call if node.undo is not None else f"workflow:{_called(node)}",
+        "status": instance.compensation,
+        "attempts": 0 if track is None else track.attempts,
+        "error": failure_view(error),
+        "note": instance.note,
+        "by": instance.noted_by or None,
+        **_origin(instance),
+    }
 
 
 def _called(node: Node) -> str:

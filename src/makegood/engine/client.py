@@ -17,15 +17,14 @@ from makegood.core.inputs import Input
 from makegood.core.judgement import Settings
 from makegood.core.rerunning import Rerun
 from makegood.core.state import State
-from makegood.core.view import STEPS_SHOWN, describe, steps_page
+from makegood.core.view import ROWS_SHOWN, describe
 from makegood.engine.assembly import Assembly
 from makegood.engine.clock import WallClock
 from makegood.engine.committer import closed
 from makegood.engine.handle import Execution, Rest, ended_otherwise
 from makegood.engine.intake import Store
 from makegood.engine.listening import Listeners
-from makegood.engine.looking import steps_before
-from makegood.engine.observing import Observer
+from makegood.engine.observing import Observer, page_of
 from makegood.engine.operators import ForOperators
 from makegood.engine.repeats import Repeats
 from makegood.engine.returning import rejoined
@@ -244,21 +243,26 @@ class Engine(ForOperators, ForScripts):
         """
         return await self._look(execution_id, describe)
 
-    async def steps(self, execution_id: str, *, cursor: str | None = None, limit: int = STEPS_SHOWN) -> dict[str, Any]:
+    async def steps(self, execution_id: str, *, cursor: str | None = None, limit: int = ROWS_SHOWN) -> dict[str, Any]:
         """A page of its steps, in order of beginning: `{steps, cursor}`.
 
         Args:
             cursor: That of the page before, or `steps_cursor` of a description; None begins with the first.
-            limit: Steps on a page, at least 1.
+            limit: Rows on a page, at least 1.
 
         Raises:
             NotFound, InputError: There is no such execution; the cursor is none, or the limit below 1.
         """
-        start = steps_before(cursor, limit)
-        return await self._look(execution_id, lambda state: steps_page(state, start, limit))
+        return await self._look(execution_id, page_of("steps", cursor, limit))
+
+    async def compensations(
+        self, execution_id: str, *, cursor: str | None = None, limit: int = ROWS_SHOWN
+    ) -> dict[str, Any]:
+        """A page of its compensation list, in undo order: `{compensations, cursor}`. As `steps`."""
+        return await self._look(execution_id, page_of("compensations", cursor, limit))
 
     async def effects(self, execution_id: str) -> list[dict[str, Any]]:
-        """The effect ledger: what it did to the world, and what of it is undone, remains, or is unknown.
+        """The effect ledger, whole: what it did to the world, and what of it is undone, remains, or is unknown.
 
         Raises:
             NotFound: There is no such execution.

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from makegood.core.state import MOVING, State
-from makegood.core.view import STEPS_SHOWN
+from makegood.core.view import ROWS_SHOWN
 from makegood.engine.definitions import Definitions
 from makegood.engine.handle import Rest
 from makegood.engine.intake import Store
 from makegood.engine.loading import load_state
 from makegood.engine.runner import Runner
-from makegood.errors import InputError, NotFound
+from makegood.errors import NotFound
 from makegood.ports import Stored
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Onlooker:
             kept = None
         registered = await self._definitions.get(stored.start.workflow, stored.start.version)
         state = await load_state(store, stored.execution_id, registered.program, kept)
-        if len(state.instances) > STEPS_SHOWN:
+        if len(state.instances) > ROWS_SHOWN:
             self._keep(state)
         return state
 
@@ -106,18 +106,3 @@ def _is_of(state: State, stored: Stored) -> bool:
         and state.started_at_ms == stored.start.started_at_ms
         and state.records <= stored.positions
     )
-
-
-def steps_before(cursor: str | None, limit: int) -> int:
-    """How many steps come before the page that a cursor leads to.
-
-    Raises:
-        InputError: The cursor is none of ours, or the limit is below 1.
-    """
-    if limit < 1:
-        raise InputError(f"a page of steps has at least 1, not {limit}")
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 9:
-        raise InputError(f"{cursor!r} is no cursor of steps. Take the one that the last page gave.")
-    return int(cursor)

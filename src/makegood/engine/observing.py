@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from makegood.core.effects import effects
+from makegood.core.effects import effects_page
 from makegood.core.events import Record
 from makegood.core.state import State
-from makegood.core.view import describe
+from makegood.core.view import ROWS_SHOWN, compensations_page, describe, steps_page
 from makegood.engine.intake import Store
 from makegood.engine.listening import Listeners
 from makegood.engine.looking import Onlooker
-from makegood.errors import NotFound
+from makegood.errors import InputError, NotFound
 from makegood.ports import Query, Stored, StoredDefinition
 
 PAGE = 256
@@ -28,8 +28,33 @@ COUNTED_MAX = 10_000
 
 
 def whole(state: State) -> dict[str, Any]:
-    """A whole execution with its effect ledger."""
-    return {**describe(state), "effects": effects(state)}
+    """A whole execution with its effect ledger; `effects_cursor` is where the next page of that begins, or None."""
+    ledger = effects_page(state, None, ROWS_SHOWN)
+    return {**describe(state), "effects": ledger["effects"], "effects_cursor": ledger["cursor"]}
+
+
+PAGES = {"steps": steps_page, "compensations": compensations_page, "effects": effects_page}
+"""The lists of an execution that may be long, by the key that a page and a description have them under."""
+
+
+def page_of(rows: str, cursor: str | None, limit: int) -> Callable[[State], dict[str, Any]]:
+    """What looks at an execution and gives a page of one of its lists: `{steps | compensations | effects, cursor}`.
+
+    Args:
+        rows: Which list, one of `PAGES`.
+        cursor: That of the page before; None begins with the first.
+        limit: Rows on a page, at least 1.
+
+    Raises:
+        InputError: The cursor is none of ours, or the limit is below 1.
+    """
+    page = PAGES[rows]
+    if limit < 1:
+        raise InputError(f"a page of {rows} has at least 1, not {limit}")
+    if cursor is not None and (not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 9):
+        raise InputError(f"{cursor!r} is no cursor of {rows}. Take the one that the last page gave.")
+    after = None if cursor is None else int(cursor)
+    return lambda state: page(state, after, limit)
 
 
 class Observer:
@@ -51,6 +76,10 @@ class Observer:
             NotFound: There is no such execution.
         """
         return await self._onlooker.look(execution_id, whole)
+
+    async def page(self, execution_id: str, rows: str, cursor: str | None, limit: int) -> dict[str, Any]:
+        """A page of one of its lists; see `page_of`. Raises NotFound and InputError."""
+        return await self._onlooker.look(execution_id, page_of(rows, cursor, limit))
 
     async def row(self, execution_id: str) -> Stored:
         """Its row. Raises as `whole`."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
+from makegood.language.keys import KIND_KEYS
 from makegood.language.pairing import Layout, Place, moved, pair
 from makegood.language.telling import kind_of, tell_definition, tell_step
 from makegood.model import Definition, Step
@@ -95,8 +96,8 @@ def _removed(old: Layout, pairs: dict[str, str]) -> dict[str | None, list[Change
 def _as_written(step: Step) -> dict[str, Any]:
     """A step that has no counterpart, without what only says that nothing special is meant."""
     told = tell_step(step)
-    del told["kind"]
-    return {key: value for key, value in told.items() if value is not False}
+    known = KIND_KEYS[told.pop("kind")]
+    return {key: value for key, value in told.items() if known[key].form != "flag" or value is not known[key].default}
 
 
 def _whereabouts(place: Place) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from makegood.expression import (
@@ -24,6 +23,7 @@ from makegood.expression import (
 from makegood.language.check_references import Reader, References
 from makegood.language.order import Part, Ways, parts
 from makegood.language.problems import Problems, pointed, shown
+from makegood.language.values import is_timestamp
 from makegood.model import (
     Call,
     ChildWorkflow,
@@ -260,13 +260,7 @@ def _is_key(value: object) -> bool:
 
 
 def _is_moment(value: object) -> bool:
-    if isinstance(value, Timestamp):
-        return True
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return False
-    return moment is not None and moment.tzinfo is not None
+    return isinstance(value, Timestamp) or (isinstance(value, str) and is_timestamp(value))
 
 
 def texts(tree: Any) -> Iterator[tuple[str, list[str | int]]]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 
 from makegood.errors import nearest
+from makegood.expression import ExpressionError
+from makegood.expression.times import parse_timestamp
 from makegood.language.durations import parse_duration_ms
 from makegood.language.keys import Key
 from makegood.language.problems import shown
@@ -192,16 +193,18 @@ def _items(key: Key, value: object) -> object:
     )
 
 
+def is_timestamp(text: str) -> bool:
+    """Whether the step that waits for it will understand it."""
+    try:
+        parse_timestamp(text)
+    except ExpressionError:
+        return False
+    return True
+
+
 def _moment(key: Key, value: object) -> object:
-    if isinstance(value, str):
-        if "${" in value:
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            moment = None
-        if moment is not None and moment.tzinfo is not None:
-            return value
+    if isinstance(value, str) and ("${" in value or is_timestamp(value)):
+        return value
     raise Unfit(
         "must be a timestamp with a time zone, such as 2030-01-31T12:00:00Z, "
         f'or a "${{...}}" that gives one, not {shown(value)}.',

@@ -85,6 +85,7 @@ class Course:
         self.records: list[Record] = []
         self.now_ms = START_MS
         self.crashes = 0
+        self._freed: set[str] = set()
         self._registered = registered
         self._value = value
         self._seed = seed
@@ -130,14 +131,19 @@ class Course:
         return Member(self, registered, value, name, **rest)
 
     def _holder(self, workflow: str, key: str | None) -> str | None:
-        """Who holds a business key: to its end, and a child to its root's end (rule 28)."""
+        """Who holds a business key."""
         for name, world in self.worlds.items():
             state = world.state
-            root = self.worlds.get(state.root or name, world)
-            live = not state.ended or not root.state.ended
-            if key is not None and state.workflow == workflow and state.business_key == key and live:
+            if key is not None and name not in self._freed and (state.workflow, state.business_key) == (workflow, key):
                 return name
         return None
+
+    def free_keys(self, root: str) -> None:
+        """An execution of a family is at an end: its key is free from its root's end on, and for good (rule 28)."""
+        if root in self.worlds and not self.worlds[root].state.ended:
+            return
+        family = (name for name, each in self.worlds.items() if (each.state.root or name) == root and each.state.ended)
+        self._freed.update(family)
 
     # --- letting things happen ---
 
@@ -289,6 +295,7 @@ class Member(World):
     def _append(self, record: Record) -> bool:
         written = super()._append(record)
         if written and self.state.ended:
+            self.course.free_keys(self.state.root or self.name)
             self._tell_parent()
         return written
 

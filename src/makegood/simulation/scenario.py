@@ -279,7 +279,7 @@ def play_on_core(
         return played
     course.play()
     played.acted = course.acted
-    played.view = describe(course.state)
+    played.view = describe(course.state, rows_max=None)
     played.journal = course.records
     played.records = len(played.journal)
     return played
