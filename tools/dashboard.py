@@ -38,6 +38,11 @@ _REQUESTS = "rate(makegood_http_requests_total{OF}[$__rate_interval])"
 _ERRORS = 'rate(makegood_http_requests_total{OF, status=~"5.."}[$__rate_interval])'
 _BUCKETS = "rate(makegood_http_request_seconds_bucket{OF}[$__rate_interval])"
 
+
+def _rate(name: str) -> str:
+    return f"rate(makegood_{name}{{OF}}[$__rate_interval])"
+
+
 PANELS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Replicas",
@@ -94,6 +99,111 @@ PANELS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 title="Records that wait to be written, by replica", unit="none",
                 doc="One replica alone: its connection. All of them: the database.",
                 asks=(("{{instance}}", "makegood_records_queued{OF}"),),
+            ),
+        ),
+    ),
+    (
+        "Executions",
+        (
+            Panel(
+                title="Executions started", unit="ops", doc="By workflow, children included.",
+                asks=(("{{workflow}}", f"sum by (workflow) ({_rate('executions_started_total')})"),),
+            ),
+            Panel(
+                title="Executions ended", unit="ops",
+                doc="`compensation_failed` wants a person; `failed` left no effect.",
+                asks=(("{{workflow}} {{state}}", f"sum by (workflow, state) ({_rate('executions_ended_total')})"),),
+            ),
+            Panel(
+                title="Executions by state", unit="none",
+                doc="In the database, up to 10,000 of each workflow and state.",
+                asks=(("{{workflow}} {{state}}", "max by (workflow, state) (makegood_executions{OF})"),),
+            ),
+            Panel(
+                title="Executions in memory, and room for more", unit="none",
+                doc="No room for long: add a replica, or raise max_concurrent_executions.",
+                asks=(
+                    ("{{instance}}", "makegood_executions_in_memory{OF}"),
+                    ("{{instance}} room", "makegood_executions_room{OF}"),
+                ),
+            ),
+            Panel(
+                title="Waiting for a person", unit="none", doc="What began to, by reason, and what is in quarantine.",
+                asks=(
+                    ("{{reason}}", "sum by (reason) (increase(makegood_executions_suspended_total{OF}[1h]))"),
+                    ("in quarantine", "sum(increase(makegood_executions_quarantined_total{OF}[1h]))"),
+                ),
+            ),
+            Panel(
+                title="How late what is due is", unit="s",
+                doc="Above a few seconds: no replica has room, or the services.",
+                asks=(
+                    ("due", "max(makegood_due_lag_seconds{OF})"),
+                    ("inbox", "max(makegood_inbox_lag_seconds{OF})"),
+                ),
+            ),
+            Panel(
+                title="Requests from other processes that wait", unit="none",
+                doc="A moment each; growing: nobody reads them.",
+                asks=(("", "max(makegood_inbox_waiting{OF})"),),
+            ),
+        ),
+    ),
+    (
+        "Calls",
+        (
+            Panel(
+                title="Calls by outcome", unit="ops", doc="`unknown`: perhaps done. `lost`: a replica died meanwhile.",
+                asks=(("{{service}} {{outcome}}", f"sum by (service, outcome) ({_rate('calls_total')})"),),
+            ),
+            Panel(
+                title="Time of a call, p99", unit="s", doc="From a request to its reply.",
+                asks=(
+                    ("{{service}}", f"histogram_quantile(0.99, sum by (le, service) ({_rate('call_seconds_bucket')}))"),
+                ),
+            ),
+            Panel(
+                title="Calls under way", unit="none", doc="At most `max_concurrent` of a service in each replica.",
+                asks=(("{{service}}", "sum by (service) (makegood_service_places_taken{OF})"),),
+            ),
+        ),
+    ),
+    (
+        "Journal and replicas",
+        (
+            Panel(
+                title="Time of a commit", unit="s", doc="One transaction, as the engine waited for it.",
+                asks=tuple(
+                    (f"p{share}", f"histogram_quantile(0.{share}, sum by (le) ({_rate('commit_seconds_bucket')}))")
+                    for share in (50, 99)
+                ),
+            ),
+            Panel(
+                title="Records in a commit", unit="none", doc="More under load: what comes meanwhile is the next one.",
+                asks=(
+                    ("mean", f"sum({_rate('commit_records_sum')}) / sum({_rate('commit_records_count')})"),
+                ),
+            ),
+            Panel(
+                title="Leases lost, writes refused, replicas declared dead", unit="none",
+                doc="With every replica that is killed. Otherwise: a database that is slow to answer.",
+                asks=(
+                    ("leases lost", "sum(increase(makegood_lease_losses_total{OF}[1h]))"),
+                    ("writes refused", "sum(increase(makegood_fenced_writes_total{OF}[1h]))"),
+                    ("declared dead", "sum(increase(makegood_takeovers_total{OF}[1h]))"),
+                ),
+            ),
+            Panel(
+                title="Executions taken in", unit="ops",
+                doc="After a crash: taken over. Suspects: of which replicas died.",
+                asks=(
+                    ("after {{after}}", f"sum by (after) ({_rate('executions_resumed_total')})"),
+                    ("suspects", f"sum({_rate('suspects_resumed_total')})"),
+                ),
+            ),
+            Panel(
+                title="What is logged", unit="ops", doc="By event; the reference of log events says what each means.",
+                asks=(("{{event}}", f"sum by (event) ({_rate('log_events_total')}) > 0"),),
             ),
         ),
     ),

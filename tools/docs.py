@@ -19,7 +19,7 @@ from makegood.core.transitions import CLOSING, COMPENSATION, EXECUTION, STEP, Tr
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a script's own path is its folder
-from tools import dashboard, reference  # noqa: E402
+from tools import dashboard, reference, reference_of_watching  # noqa: E402
 
 SKIPPED = frozenset({".venv", ".git", "node_modules", "cel_spec"})
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|<img[^>]*\ssrc=\"([^\"]+)\"")
@@ -129,6 +129,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/states.md": states,
     "deploy/grafana/makegood.json": dashboard.text,
     **reference.PAGES,
+    **reference_of_watching.PAGES,
 }
 
 

@@ -15,6 +15,7 @@ from starlette.routing import Route as PathRoute
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
+from makegood.api import metrics
 from makegood.api.answers import JSON, Answer, Stream, send_answer, send_stream
 from makegood.api.asked import Asked, Server
 from makegood.api.bodies import Gone, Head, check_media, read_body, read_json, read_query
@@ -56,8 +57,8 @@ class Door:
             by_path.setdefault(route.path, {})[route.method] = route
         paths = [PathRoute(path, _Path(server, methods)) for path, methods in by_path.items()]
         self._router = Router(paths, redirect_slashes=False, default=_Path(server, {}))
-        server.measures.watch("makegood_http_in_flight", "Requests under way.", lambda: server.traffic.requests)
-        server.measures.watch("makegood_records_queued", "Records that wait to be written.", lambda: _queued(server))
+        server.measures.watch(metrics.HTTP_IN_FLIGHT, lambda: server.traffic.requests)
+        server.measures.watch_engine(server.engine, server.registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -85,12 +86,11 @@ class Door:
                 await send_answer(answer, send)
 
     def _count(self, scope: Scope, route: Route | None, answer: Answer | Stream, began: float) -> None:
-        measures = self._server.measures
         status = answer.status if isinstance(answer, Answer) else 200
         method, path = ("", "") if route is None else (route.method, route.path)
-        measures.requests.labels(method, path, str(status)).inc()
-        if route is not None and not route.streams and b"wait=" not in scope["query_string"]:
-            measures.seconds.labels(path).observe(time.perf_counter() - began)
+        timed = route is not None and not route.streams and b"wait=" not in scope["query_string"]
+        seconds = time.perf_counter() - began if timed else None
+        self._server.measures.answered(method, path, status, seconds)
 
 
 class _Path:

@@ -27,4 +27,6 @@ async def readyz(asked: Asked) -> Answer:
 
 async def metrics(asked: Asked) -> Answer:
     """What was measured, for Prometheus."""
-    return Answer(200, asked.server.measures.text(), MEDIA)
+    measures = asked.server.measures
+    await measures.look(asked.server.engine)
+    return Answer(200, measures.text(), MEDIA)

@@ -17,6 +17,7 @@ import uvicorn
 
 from makegood.api.asked import Server
 from makegood.api.door import Door
+from makegood.api.measures import Measures
 from makegood.api.tokens import Tokens
 from makegood.api.wire import Wire
 from makegood.app.config import Config, tokens_path
@@ -65,12 +66,13 @@ async def serve(serving: Serving, *, listens: Callable[[str], None], stop: async
     tokens = _tokens(serving.config)
     check_exposed(serving)
     registry = registry_of(serving.config)
-    engine = engine_of(serving.config, registry, database_of(serving.config, serving.database))
+    measures = Measures()
+    engine = engine_of(serving.config, registry, database_of(serving.config, serving.database), telemetry=measures)
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(contextlib.closing(bound(*serving.address)))
         await stack.enter_async_context(engine)
         node = serving.node or f"{socket.gethostname()}-{os.getpid()}"
-        server = Server(engine=engine, registry=registry, node=node, tokens=tokens)
+        server = Server(engine=engine, registry=registry, node=node, tokens=tokens, measures=measures)
         await engine.resume()
         web = _Web(uvicorn.Config(Door(server), **_OPTIONS))
         running = asyncio.ensure_future(web.serve(sockets=[listening]))

@@ -54,6 +54,7 @@ class Server:
 
     listen: str
     insecure: bool
+    log_format: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

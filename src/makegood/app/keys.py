@@ -197,6 +197,10 @@ KEYS: tuple[Key, ...] = (
         doc="Whether a server may listen beyond this machine without `[auth]`.",
     ),
     Key(
+        section="server", name="log_format", kind=TEXT, default="text", choices=("text", "json"),
+        doc="How the server's log is written on stderr: lines for people, or one JSON object a line.",
+    ),
+    Key(
         section="auth", name="tokens_file", kind=TEXT, default=None,
         doc="File of hashed tokens with their roles: viewer, operator or admin.",
     ),

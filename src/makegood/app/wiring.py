@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 from makegood.app.config import Config
+from makegood.app.tracing import tracing_of
 from makegood.core.judgement import Settings
 from makegood.engine.client import Engine
+from makegood.engine.telemetry import Several, Telemetry
 from makegood.errors import ConfigurationError
 from makegood.services import Registry
 from makegood.services.secrets import MissingSecret, is_reference, resolve
@@ -80,8 +83,20 @@ def _connection_of(config: Config) -> str:
         ) from None
 
 
-def engine_of(config: Config, registry: Registry, database: str, *, only: Collection[str] | None = None) -> Engine:
-    """An engine as configured, not opened yet."""
+def engine_of(
+    config: Config,
+    registry: Registry,
+    database: str,
+    *,
+    only: Collection[str] | None = None,
+    telemetry: Telemetry | None = None,
+) -> Engine:
+    """An engine as configured, not opened yet.
+
+    Args:
+        telemetry: Told of what happens; traces are kept besides if the environment asks for them.
+    """
+    several = [each for each in (telemetry, tracing_of(os.environ)) if each is not None]
     return Engine(
         database,
         settings=settings_of(config),
@@ -89,4 +104,5 @@ def engine_of(config: Config, registry: Registry, database: str, *, only: Collec
         only=only,
         registry=registry,
         lease_seconds=config.workflow_engine.lease_seconds,
+        telemetry=Several(*several) if len(several) > 1 else next(iter(several), None),
     )

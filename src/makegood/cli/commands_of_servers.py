@@ -37,6 +37,9 @@ def serve(
     node: Annotated[
         str | None, typer.Option("--node", metavar="NAME", help="What this process is called; host and number if not.")
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--log-format", metavar="text|json", help="Otherwise the configured one, text.")
+    ] = None,
     config: options.Config = None,
     database: options.Database = None,
     print_config: Annotated[
@@ -49,9 +52,9 @@ def serve(
     from makegood.cli.serving import print_configuration, serve
 
     if print_config:
-        print_configuration(config, database=database, listen=listen, json=json)
+        print_configuration(config, database=database, listen=listen, log_format=log_format, json=json)
         return
-    raise typer.Exit(serve(config, database=database, listen=listen, node=node))
+    raise typer.Exit(serve(config, database=database, listen=listen, node=node, log_format=log_format))
 
 
 def token_add(

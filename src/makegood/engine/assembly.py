@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
+from typing import cast
 
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
@@ -27,9 +28,11 @@ from makegood.engine.repeats import Repeats
 from makegood.engine.rerunning import Reruns
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
+from makegood.engine.telemetry import Telemetry, WatchedInvoker, WatchedJournal, told
 from makegood.engine.tenure import Tenure
+from makegood.engine.vitals import Vitals
 from makegood.errors import Fenced, MakegoodError, StorageError, StorageUnavailable
-from makegood.ports import Clock
+from makegood.ports import Clock, Journal
 from makegood.services import Registry
 
 
@@ -43,6 +46,7 @@ class Assembly:
         lease_ms: How long this worker is taken to be alive without a sign of life.
         listeners: Those of an earlier assembly, when this worker comes back as another one.
         on_dead: Told when this worker was declared dead, or can write no more where others can.
+        telemetry: Told of what happens; None tells nobody.
     """
 
     def __init__(  # noqa: PLR0913 - everything that an engine is told, by name
@@ -58,18 +62,21 @@ class Assembly:
         lease_ms: int,
         listeners: Listeners,
         on_dead: Callable[[Exception], None],
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._store: Store | None = store
         self._registry = registry
         self._live_max = live_max
         self._drain_s = drain_s
+        self._telemetry = telemetry
         self._broken: Exception | None = None
         self._breaks = asyncio.Event()
         self._on_dead = on_dead
         self._shared = store.shared
         self.listeners = listeners
         self.definitions = Definitions(store, clock.now_ms)
-        self.committer = Lanes(store, self._on_broken) if store.shared else Committer(store, self._on_broken)
+        writers = Lanes if store.shared else Committer
+        self.committer = writers(self._watched(store), self._on_broken)
         runner = self._make_runner(store, clock, settings, lease_ms)
         self.repeats = Repeats(self.store, clock)
         self._make_intake(store, clock, only, lease_ms)
@@ -80,6 +87,7 @@ class Assembly:
         self.reruns = Reruns(store, runner, self.intake, self.starter, self.definitions, settings)
         self.onlooker = Onlooker(runner, self.definitions, self.store)
         self.observer = Observer(self.onlooker, self.listeners, self.store)
+        self.vitals = Vitals(runner, clock, room=self._room, opened=self.store)
         self.children = Children(
             store, runner, self.intake, self.inbox, self.onlooker, self.definitions, registry, settings, room=self._room
         )
@@ -103,7 +111,7 @@ class Assembly:
         )
         self.runner = Runner(
             self.committer,
-            self._registry,
+            self._registry if self._telemetry is None else WatchedInvoker(self._registry, self._telemetry),
             self.tenure,
             clock,
             settings,
@@ -141,6 +149,9 @@ class Assembly:
             on_child=lambda parent, child: self.children.heard(parent, child),  # noqa: PLW0108
             on_rerun=lambda row: self.reruns.requested(row),  # noqa: PLW0108
         )
+
+    def _watched(self, store: Store) -> Journal:
+        return store if self._telemetry is None else cast("Journal", WatchedJournal(store, self._telemetry))
 
     def store(self) -> Store:
         """The store, or raises that the engine is closed."""
@@ -206,6 +217,8 @@ class Assembly:
         self.listeners.tell_rest(live)
 
     def _on_record(self, live: Live, record: Record) -> None:
+        if self._telemetry is not None:
+            told(self._telemetry.recorded, live.state, record)
         listened = self.listeners.tell_record(live, record)
         if listened and live.state.status == "suspended" and not live.queued:
             self._on_end(live)
@@ -218,10 +231,10 @@ class Assembly:
                 self.intake.retake(execution_id)
             return
         if isinstance(error, MakegoodError):
-            told: Exception = error
+            why: Exception = error
         else:
-            told = MakegoodError(f"execution {execution_id!r} stops as its journal stands, through a bug: {error!r}")
-        self.listeners.tell_lost(execution_id, told)
+            why = MakegoodError(f"execution {execution_id!r} stops as its journal stands, through a bug: {error!r}")
+        self.listeners.tell_lost(execution_id, why)
 
     def _on_broken(self, error: Exception) -> None:
         self._broken = error

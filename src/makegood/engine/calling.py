@@ -15,6 +15,7 @@ from makegood.core.state import Key, State
 from makegood.core.undoing import calling_execution, idempotency_key, undo_body
 from makegood.engine.live import Live
 from makegood.engine.tenure import Tenure
+from makegood.engine.tracing import traceparent
 from makegood.ports import Invocation, Invoker
 
 
@@ -105,6 +106,7 @@ def invocation_of(state: State, send: Send) -> Invocation:
     deadline_ms = instance.track(send.undo).open_until
     assert target is not None
     assert deadline_ms is not None
+    key = idempotency_key(state, send.key, undo=send.undo)
     return Invocation(
         execution_id=calling_execution(state, send.key),
         workflow=state.workflow,
@@ -112,8 +114,9 @@ def invocation_of(state: State, send: Send) -> Invocation:
         service=target.service,
         method=target.method,
         body=undo_body(state, instance) if send.undo else instance.input,
-        key=idempotency_key(state, send.key, undo=send.undo),
+        key=key,
         attempt=send.attempt,
         deadline_ms=deadline_ms,
         undo=send.undo,
+        traceparent=traceparent(state, key, send.attempt),
     )

@@ -30,6 +30,8 @@ from makegood.engine.repeats import Repeats
 from makegood.engine.returning import rejoined
 from makegood.engine.scripts import ForScripts
 from makegood.engine.starts import StartRequest, checked_key, checked_search, plain_json
+from makegood.engine.telemetry import Telemetry
+from makegood.engine.vitals import Vitals
 from makegood.errors import NotFound, StorageError
 from makegood.model import Definition
 from makegood.ports import Clock, KeyedRequest, Query, Stored, StoredDefinition
@@ -51,6 +53,7 @@ class Engine(ForOperators, ForScripts):
         registry: Services registered beforehand; None begins with none. It is closed with the engine.
         lease_seconds: On a shared database: how long this engine is taken to be alive without a sign of life.
         clock: Where the time comes from; who sets one by hand calls `clock_was_set` afterwards.
+        telemetry: Told of what happens; None tells nobody. It is closed with the engine.
 
     Raises:
         StorageHeld: Another engine holds the file.
@@ -59,7 +62,7 @@ class Engine(ForOperators, ForScripts):
     Use it as `async with Engine(...)`, or as a plain `with` and the `..._sync` methods in scripts.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that an engine may be told, by name
         self,
         database: str | os.PathLike[str] = "./makegood.db",
         *,
@@ -70,6 +73,7 @@ class Engine(ForOperators, ForScripts):
         registry: Registry | None = None,
         lease_seconds: float = 10.0,
         clock: Clock | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._database = os.fspath(database)
         self._settings = settings or Settings()
@@ -79,6 +83,7 @@ class Engine(ForOperators, ForScripts):
         self._clock = clock or WallClock()
         self._registry = registry or Registry(self._clock.now_ms)
         self._lease_ms = round(lease_seconds * 1000)
+        self._telemetry = telemetry
         self._parts: Assembly | None = None
         self._coming_back: asyncio.Task[None] | None = None
         self._opened = False
@@ -111,6 +116,7 @@ class Engine(ForOperators, ForScripts):
             lease_ms=self._lease_ms,
             listeners=listeners,
             on_dead=self._on_dead,
+            telemetry=self._telemetry,
         )
 
     def _hold(self, parts: Assembly) -> None:
@@ -144,8 +150,13 @@ class Engine(ForOperators, ForScripts):
         if self._coming_back is not None:
             self._coming_back.cancel()
             await asyncio.gather(self._coming_back, return_exceptions=True)
-        if self._parts is not None:
-            await self._parts.aclose()
+        try:
+            if self._parts is not None:
+                await self._parts.aclose()
+        finally:
+            telemetry, self._telemetry = self._telemetry, None
+            if telemetry is not None:
+                await telemetry.aclose()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -390,6 +401,11 @@ class Engine(ForOperators, ForScripts):
     async def broken(self) -> Exception:
         """Return only when this engine can write no more: why."""
         return await self._open_parts.broken()
+
+    @property
+    def vitals(self) -> Vitals:
+        """How it stands at this moment."""
+        return self._open_parts.vitals
 
     @property
     def queued(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 
@@ -18,9 +19,12 @@ class names:  # noqa: N801 - a namespace of constants
     EXECUTION_UNSERVED = "execution_unserved"
     REQUEST_DROPPED = "request_dropped"
     REQUEST_FAILED = "request_failed"
+    SERVER_FAILED = "server_failed"
     SERVER_LISTENS = "server_listens"
     SERVER_STOPS = "server_stops"
+    TELEMETRY_FAILED = "telemetry_failed"
     TOKENS_UNREADABLE = "tokens_unreadable"
+    TRACES_UNAVAILABLE = "traces_unavailable"
     WRITE_ASKED = "write_asked"
     LEASE_LOST = "lease_lost"
     LEASE_UNPROVEN = "lease_unproven"
@@ -30,9 +34,14 @@ class names:  # noqa: N801 - a namespace of constants
 
 
 class Log:
-    """Structured lines through the standard library: the event's name, then its facts."""
+    """Structured lines through the standard library: the event's name, then its facts.
+
+    Attributes:
+        hears: Told of every event with its facts, whether a line of it is written or not.
+    """
 
     def __init__(self) -> None:
+        self.hears: list[Callable[[str, dict[str, Any]], None]] = []
         self._logger = logging.getLogger("makegood")
         self._logger.addHandler(logging.NullHandler())
 
@@ -49,6 +58,8 @@ class Log:
         self._write(logging.ERROR, event, facts)
 
     def _write(self, level: int, event: str, facts: dict[str, Any]) -> None:
+        for tell in self.hears:
+            tell(event, facts)
         if self._logger.isEnabledFor(level):
             told = " ".join(f"{name}={value!r}" for name, value in facts.items())
             self._logger.log(level, "%s %s", event, told, extra={"event": event, "facts": facts})
