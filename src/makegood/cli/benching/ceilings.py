@@ -115,26 +115,35 @@ async def no_journal(workflows: int) -> Taken:
     return await many(one, workflows)
 
 
-def commits_alone_s(path: str, commits: int, times: int) -> list[float]:
-    """Seconds that the commits of one workflow take, one after another: its records, and its row's start and end."""
-    connection = open_bare(path)
-    text = _encode(ANSWER).decode()
-    found = []
-    for number in range(times):
-        begun = time.perf_counter()
-        for position in range(commits):
-            connection.execute("begin immediate")
-            connection.execute("insert into j values(?, ?, ?)", (number, position, text))
+class Commits:
+    """The commits of one workflow, one after another: its records, and its row's start and end.
+
+    Args:
+        count: Records of one workflow.
+    """
+
+    def __init__(self, path: str, count: int) -> None:
+        self._connection = open_bare(path)
+        self._count = count
+        self._workflows = 0
+        self._text = _encode(ANSWER).decode()
+
+    def once(self) -> None:
+        """Those of one workflow."""
+        execute, number = self._connection.execute, self._workflows
+        self._workflows += 1
+        for position in range(self._count):
+            execute("begin immediate")
+            execute("insert into j values(?, ?, ?)", (number, position, self._text))
             if position == 0:
-                connection.execute("insert into e values(?, 'bench', 'running', ?, null)", (f"{number:036d}", number))
-            elif position == commits - 1:
-                connection.execute(
-                    "update e set status = 'completed', ended = ? where id = ?", (number, f"{number:036d}")
-                )
-            connection.execute("commit")
-        found.append(time.perf_counter() - begun)
-    connection.close()
-    return found
+                execute("insert into e values(?, 'bench', 'running', ?, null)", (f"{number:036d}", number))
+            elif position == self._count - 1:
+                execute("update e set status = 'completed', ended = ? where id = ?", (number, f"{number:036d}"))
+            execute("commit")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
 
 
 async def calls(url: str, workflows: int) -> Taken:

@@ -98,9 +98,10 @@ def _in_process(figures: Figures, folder: Path, workflows: int) -> None:
 
 
 def _alone(figures: Figures, folder: Path) -> None:
-    commits = ceilings.commits_alone_s(ours.new_database(folder, "commits"), COMMITS, 100)
-    figures.add(f"{COMMITS} commits one after another, p50 ms", median(commits) * 1000)
-    engine = run_async(ours.alone_s(ours.new_database(folder, "alone"), 100))
+    commits = ceilings.Commits(ours.new_database(folder, "commits"), COMMITS)
+    engine, bare = run_async(ours.alone_s(ours.new_database(folder, "alone"), 300, commits.once))
+    commits.close()
+    figures.add(f"{COMMITS} commits one after another, p50 ms", median(bare) * 1000)
     figures.add("one workflow alone, p50 ms", median(engine) * 1000)
 
 

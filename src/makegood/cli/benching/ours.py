@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from makegood.cli.benching.work import ANSWER, IN_FLIGHT, INPUT, Taken, alone, five_steps, many
+from makegood.cli.benching.work import ANSWER, IN_FLIGHT, INPUT, Taken, five_steps, many
 from makegood.engine.client import Engine
 from makegood.language import load_tree
 from makegood.services import Registry, ServiceConfig
@@ -28,11 +29,22 @@ async def in_process(database: str, workflows: int) -> Taken:
         return await many(one, workflows)
 
 
-async def alone_s(database: str, workflows: int) -> list[float]:
-    """Seconds that one workflow takes while nothing else happens."""
+async def alone_s(database: str, workflows: int, commits: Callable[[], None]) -> tuple[list[float], list[float]]:
+    """Seconds that one workflow takes while nothing else happens, and that its bare commits do, in turns.
+
+    Args:
+        commits: Does the bare commits of one workflow.
+    """
+    engine, bare = [], []
     async with _at_work(database, _local()) as one:
-        await alone(one, 20)
-        return await alone(one, workflows)
+        for _ in range(20 + workflows):
+            begun = time.perf_counter()
+            await one()
+            between = time.perf_counter()
+            commits()
+            engine.append(between - begun)
+            bare.append(time.perf_counter() - between)
+    return engine[20:], bare[20:]
 
 
 async def over_http(database: str, url: str, workflows: int) -> Taken:

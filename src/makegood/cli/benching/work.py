@@ -69,16 +69,6 @@ async def many(one: Callable[[], Awaitable[Any]], workflows: int, in_flight: int
     return Taken(time.perf_counter() - wall_s, cpu_now_s() - cpu_s, workflows)
 
 
-async def alone(one: Callable[[], Awaitable[Any]], workflows: int) -> list[float]:
-    """Do so many one after another; the seconds that each took."""
-    times = []
-    for _ in range(workflows):
-        begun = time.perf_counter()
-        await one()
-        times.append(time.perf_counter() - begun)
-    return times
-
-
 def cpu_now_s() -> float:
     """CPU that this process has used so far, user and system, all threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
