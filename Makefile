@@ -28,7 +28,7 @@ quick: setup ## the tests that take no seconds
 check: setup ## lint, types, layers, locks, docs
 	@failed=; \
 	for command in \
-	  "ruff check ." \
+	  "ruff check --no-cache ." \
 	  "mypy" \
 	  "lint-imports --no-cache" \
 	  "python tools/locks.py --check" \

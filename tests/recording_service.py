@@ -62,6 +62,7 @@ class RecordingService:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 256  # Of 5, the kernel drops what a hundred connect at once.
             block_on_close = False
 
             def handle_error(self, *_: Any) -> None:
