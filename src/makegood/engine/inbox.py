@@ -68,6 +68,8 @@ class Inbox:
         self._on_child = on_child
         self._on_rerun = on_rerun
         self._task: asyncio.Task[None] | None = None
+        # Requests from the inbox that are being decided: the reader and a signal may come upon the same one.
+        self._under_way: dict[int, asyncio.Future[None]] = {}
 
     def start(self) -> None:
         """Begin to read what other processes leave."""
@@ -144,10 +146,11 @@ class Inbox:
         turn: Turn | None,
     ) -> None:
         async with self._intake.holding(execution_id) as live:
-            if inbox_id is None and isinstance(news, inputs.Signal):
-                # What was left in the inbox before it was sent is heard before it.
+            if isinstance(news, inputs.Signal) and (inbox_id is None or self._store.shared):
+                # What was left in the inbox before it is heard before it, whoever read what first.
                 for row in await self._store.inbox(limit=INBOX_MAX, execution_id=live.id):
-                    await self._handle(row)
+                    if inbox_id is None or row.id < inbox_id:
+                        await self._handle(row)
             if inbox_id is not None and self._store.shared and await self._store.verdict(inbox_id) is not None:
                 # Since it was read, another worker has had this execution and settled it.
                 return
@@ -220,6 +223,17 @@ class Inbox:
             await asyncio.sleep(rest_s)
 
     async def _handle(self, row: InboxRow) -> None:
+        under_way = self._under_way.get(row.id)
+        if under_way is not None:
+            await asyncio.wait([under_way])
+            return
+        self._under_way[row.id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._settle(row)
+        finally:
+            self._under_way.pop(row.id).set_result(None)
+
+    async def _settle(self, row: InboxRow) -> None:
         try:
             if row.kind == CHILD:
                 await self._on_child(row.execution_id, str(row.body.get("child")))
