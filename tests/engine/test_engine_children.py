@@ -317,12 +317,13 @@ async def test_what_goes_wrong_with_a_child_is_tried_again_and_stops_nobody_else
         assert (view["status"], view["output"]) == ("completed", 1)
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), mg.StorageError("a bug: it cannot be stored")])
 async def test_a_child_that_cannot_be_looked_after_stops_its_parent_for_a_person_and_goes_on_afterwards(
-    monkeypatch: pytest.MonkeyPatch,
+    error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(children, "AGAIN_S", (0.0, 0.0))
     async with engine_with(Counting()) as engine:
-        run = Flaky(engine._parts.children._run, ZeroDivisionError("a bug"), 3)  # type: ignore[union-attr]
+        run = Flaky(engine._parts.children._run, error, 3)  # type: ignore[union-attr]
         monkeypatch.setattr(engine._parts.children, "_run", run)  # type: ignore[union-attr]
         view = await ended(engine, one(), calling(), value=1)
 

@@ -56,12 +56,8 @@ class Repeats:
         Raises:
             Conflict: Something else was done under its key.
         """
-        turn = await self._turns.take(request.key)
-        try:
+        async with self._turns.turn(request.key) as turn:
             yield turn if await self.done(request) is None else None
-        finally:
-            if not turn.kept:
-                turn.give()
 
     async def done(self, request: KeyedRequest) -> KeyedRequest | None:
         """What was done under its key, or None.
