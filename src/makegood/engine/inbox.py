@@ -37,6 +37,9 @@ VERDICT_S = 0.05
 TURNS_MAX = 5
 """How often a request follows an execution that changes hands."""
 
+REVIVING = (inputs.Compensate, inputs.Retry, inputs.Resolve)
+"""What brings back an execution that has ended."""
+
 
 class Inbox:
     """Decides requests, or has them decided.
@@ -162,6 +165,8 @@ class Inbox:
                 await self._runner.durable(live)
             if live.leaving:
                 raise Void(f"execution {execution_id!r} has left memory meanwhile; try again")
+            if live.state.ended and isinstance(news, REVIVING):
+                self._intake.check_served(execution_id, live.program)
             effectless = await self._tell(live, news, inbox_id, once, turn)
         if effectless and inbox_id is not None:
             await self._store.drop_inbox([inbox_id])

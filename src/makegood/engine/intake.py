@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+from makegood.core.program import Program
 from makegood.core.state import ENDS
 from makegood.engine.committer import closed
-from makegood.engine.definitions import Definitions, Registered
+from makegood.engine.definitions import Definitions
 from makegood.engine.due import Due
 from makegood.engine.live import Live, standing_of
 from makegood.engine.loading import load_state
@@ -205,7 +206,9 @@ class Intake:
         """
         try:
             registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-            self.check_served(stored.execution_id, registered)
+            if stored.standing.status not in ENDS:
+                # One that has ended calls nobody: whoever brings it back looks then.
+                self.check_served(stored.execution_id, registered.program)
             self.suspects.check_turn(stored)
             state = await load_state(self._store, stored.execution_id, registered.program)
             live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
@@ -230,9 +233,9 @@ class Intake:
                 loading.set_result(None)
         return live
 
-    def check_served(self, execution_id: str, registered: Registered) -> None:
-        """Raises Refused when an execution of that definition needs services that are not here."""
-        missing = sorted(name for name in registered.program.services if not self._invoker.knows(name))
+    def check_served(self, execution_id: str, program: Program) -> None:
+        """Raises Refused when an execution of that program needs services that are not here."""
+        missing = sorted(name for name in program.services if not self._invoker.knows(name))
         if missing:
             raise Refused(
                 f"execution {execution_id!r} needs services that this engine does not have: "
@@ -270,7 +273,7 @@ class Intake:
 
         Raises:
             NotFound: There is no such execution.
-            Refused: Its services are not all here.
+            Refused: It has not ended, and its services are not all here.
         """
         live = await self._held(execution_id)
         try:

@@ -108,7 +108,7 @@ class Reruns:
         turn: Turn,
     ) -> None:
         # From here to the queue nobody else gets a turn: what is judged is what is written.
-        self._intake.check_served(successor, registered)
+        self._intake.check_served(successor, registered.program)
         registered.check_input(old.state.input)
         search = {**search_of(registered, old.state.input), **stored.start.search}
         program, moment = registered.program, self._runner.moment()
