@@ -10,9 +10,11 @@ from engines import EngineOn, Slow, until
 
 import makegood as mg
 from makegood.core.inputs import Signal, Suspend
+from makegood.engine import inbox, repeats
 from makegood.engine.client import Engine
 from makegood.engine.repeats import KEPT_MS, id_of
 from makegood.errors import Conflict
+from makegood.storage.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +97,22 @@ async def test_a_key_is_free_again_after_a_day() -> None:
         await signal(engine, "k", 2)
 
         assert await engine.result("x") == [1, 2]
+
+
+async def test_keys_that_nobody_repeats_are_forgotten_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeats, "SWEPT_MAX", 3)
+    monkeypatch.setattr(inbox, "INBOX_S", 0.0)
+    clock, store = HandClock(), MemoryStore()
+    async with EngineOn(store, clock=clock) as engine:
+        await engine.start(QUEUE, 1, id="x")
+        await engine.suspend("x")
+        for number in range(10):
+            await engine.request("x", Suspend(), once=engine.repeats.keyed(f"{number}", "suspend x", None))
+        clock.ms += KEPT_MS + 1
+        once = engine.repeats.keyed("last", "suspend x", None)
+        await engine.request("x", Suspend(), once=once)
+
+        await until(lambda: list(store._kept.requests) == [once.key])
 
 
 async def test_a_key_with_another_id_is_refused() -> None:

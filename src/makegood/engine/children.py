@@ -83,6 +83,8 @@ class Children:
     def ended(self, child: Live) -> None:
         """A child's end is durable: its parent hears of it."""
         state = child.state
+        if state.parent is not None:
+            self._intake.ended(child.id)
         if state.parent is not None and state.root != child.id:
             # How it ended is taken down now: its parent may have it undone before it hears of this.
             self._go(self._told(state.parent, child.id, _end_of(NOWHERE, state)))
@@ -190,7 +192,7 @@ class Children:
         elif call_of(parent.state, key).detached:
             self._begun(parent, key, child)
         else:
-            self._intake.allow(child)
+            self._intake.allow(child, look=stored.standing.status not in ENDS)
             if stored.standing.status in ENDS:
                 await self._report(parent, key, child)
 
@@ -236,7 +238,7 @@ class Children:
         )
         served = all(self._invoker.knows(name) for name in registered.program.services)
         live = Live(child, registered.program, state, 0, standing_of(state))
-        self._intake.allow(child)
+        self._intake.allow(child, look=False)
         await self._starter.begin(live, record, start, turns=[turn], served=served)
 
     def _refuse(self, parent: Live, key: Key, taken: Conflict) -> None:
@@ -245,7 +247,7 @@ class Children:
 
     def _begun(self, parent: Live, key: Key, child: str) -> None:
         """A detached child is advanced here as its caller is, and is nobody's."""
-        self._intake.allow(child)
+        self._intake.allow(child, look=True)
         self._news(parent, ChildBegun(key))
 
     async def _reach(self, parent: Live, key: Key, child: str, stored: Stored | None, *, undo: bool) -> None:
@@ -256,7 +258,7 @@ class Children:
         if call_of(parent.state, key).detached:
             self._begun(parent, key, child)
             return
-        self._intake.allow(child)
+        self._intake.allow(child, look=True)
         status = stored.standing.status
         if status in ENDS and (not undo or status == "compensated"):
             await self._report(parent, key, child)

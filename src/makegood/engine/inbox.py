@@ -220,6 +220,7 @@ class Inbox:
             rest_s = SHARED_INBOX_S if self._store.shared else INBOX_S
             try:
                 await self._intake.suspects.clear()
+                await self._repeats.sweep()
                 rows = await self._store.inbox(limit=INBOX_MAX)
                 for row in rows:
                     if self._allowed(row.execution_id):

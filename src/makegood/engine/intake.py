@@ -75,6 +75,8 @@ class Intake:
         self._invoker = invoker
         self._clock = clock
         self._only = None if only is None else set(only)
+        # Those of them that may have to be claimed: a child that has ended is not looked for any more.
+        self._sought = set(only or ())
         self._room = room
         self._on_fenced = on_fenced
         self._due = Due(clock, shared=store.shared)
@@ -137,11 +139,21 @@ class Intake:
         """Whether an execution is advanced here at all."""
         return self._only is None or execution_id in self._only
 
-    def allow(self, execution_id: str) -> None:
-        """A child of an execution that is advanced here is advanced here too."""
-        if self._only is not None and execution_id not in self._only:
+    def allow(self, execution_id: str, *, look: bool) -> None:
+        """A child of an execution that is advanced here is advanced here too.
+
+        Args:
+            look: It may be there already, for anybody to take in.
+        """
+        if self._only is not None and execution_id not in self._sought:
             self._only.add(execution_id)
-            self._due.look()
+            self._sought.add(execution_id)
+            if look:
+                self._due.look()
+
+    def ended(self, execution_id: str) -> None:
+        """A child has ended: as long as nobody asks for it, it need not be looked for."""
+        self._sought.discard(execution_id)
 
     # --- claiming ---
 
@@ -164,7 +176,7 @@ class Intake:
         only: list[str] | None = None
         asked_ms = 0
         while (room := self._room()) > 0:
-            only = None if self._only is None else list(self._only)
+            only = None if self._only is None else list(self._sought)
             limit = min(room, CLAIM_MAX)
             asked_ms = self._clock.now_ms()
             # The first time also what sleeps: a parent looks after its children, which are then allowed here too.
@@ -213,6 +225,8 @@ class Intake:
             state = await load_state(self._store, stored.execution_id, registered.program)
             live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
+            if self._only is not None and live.id in self._only:
+                self._sought.add(live.id)
             self._runner.resume(live, self.suspects.quarantine(stored))
         except Refused as error:
             if stored.standing.status not in ENDS:
