@@ -84,7 +84,7 @@ class Children:
         """A child's end is durable: its parent hears of it."""
         state = child.state
         if state.parent is not None:
-            self._intake.ended(child.id)
+            self._intake.allow(child.id, ended=True)
         if state.parent is not None and state.root != child.id:
             # How it ended is taken down now: its parent may have it undone before it hears of this.
             self._go(self._told(state.parent, child.id, _end_of(NOWHERE, state)))
@@ -186,15 +186,17 @@ class Children:
     async def _run(self, parent: Live, key: Key, child: str, stored: Stored | None, turn: Turn) -> None:
         if stored is None:
             await self._start(parent, key, child, turn)
-        elif stored.start.parent != calling_execution(parent.state, key):
+            return
+        if stored.start.parent != calling_execution(parent.state, key):
             why = f"its id {child!r} belongs to an execution that somebody else started"
             self._refuse(parent, key, Conflict(why, code="id_taken", existing=child))
-        elif call_of(parent.state, key).detached:
-            self._begun(parent, key, child)
-        else:
-            self._intake.allow(child, look=stored.standing.status not in ENDS)
-            if stored.standing.status in ENDS:
-                await self._report(parent, key, child)
+            return
+        ended = stored.standing.status in ENDS
+        self._intake.allow(child, ended=ended)
+        if call_of(parent.state, key).detached:
+            self._news(parent, ChildBegun(key))
+        elif ended:
+            await self._report(parent, key, child)
 
     async def _start(self, parent: Live, key: Key, child: str, turn: Turn) -> None:
         """Start a child; return when it is durable, or refused."""
@@ -217,7 +219,7 @@ class Children:
             self._refuse(parent, key, taken)
             return
         if step.detached:
-            self._begun(parent, key, child)
+            self._news(parent, ChildBegun(key))
 
     async def _begin(self, parent: Live, key: Key, child: str, registered: Registered, turn: Turn) -> None:
         value, version = parent.state.instances[key].input, registered.program.version
@@ -238,28 +240,24 @@ class Children:
         )
         served = all(self._invoker.knows(name) for name in registered.program.services)
         live = Live(child, registered.program, state, 0, standing_of(state))
-        self._intake.allow(child, look=False)
+        self._intake.allow(child, begins=True)
         await self._starter.begin(live, record, start, turns=[turn], served=served)
 
     def _refuse(self, parent: Live, key: Key, taken: Conflict) -> None:
         """Its id or its business key is another's."""
         self._news(parent, ChildRefused(key, Failure(taken.code, str(taken), taken.existing, "rejected")))
 
-    def _begun(self, parent: Live, key: Key, child: str) -> None:
-        """A detached child is advanced here as its caller is, and is nobody's."""
-        self._intake.allow(child, look=True)
-        self._news(parent, ChildBegun(key))
-
     async def _reach(self, parent: Live, key: Key, child: str, stored: Stored | None, *, undo: bool) -> None:
         """Bring the parent's abort to a child, or its turn to be undone."""
         if stored is None or stored.start.parent != calling_execution(parent.state, key):
             self._news(parent, ChildEnded(key, None))
             return
-        if call_of(parent.state, key).detached:
-            self._begun(parent, key, child)
-            return
-        self._intake.allow(child, look=True)
         status = stored.standing.status
+        self._intake.allow(child, ended=status in ENDS)
+        if call_of(parent.state, key).detached:
+            # It is nobody's from now on.
+            self._news(parent, ChildBegun(key))
+            return
         if status in ENDS and (not undo or status == "compensated"):
             await self._report(parent, key, child)
             return

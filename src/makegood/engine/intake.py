@@ -139,21 +139,22 @@ class Intake:
         """Whether an execution is advanced here at all."""
         return self._only is None or execution_id in self._only
 
-    def allow(self, execution_id: str, *, look: bool) -> None:
+    def allow(self, execution_id: str, *, begins: bool = False, ended: bool = False) -> None:
         """A child of an execution that is advanced here is advanced here too.
 
         Args:
-            look: It may be there already, for anybody to take in.
+            begins: It is about to begin here; otherwise it may be there for anybody to take in.
+            ended: It has ended, and is not looked for until somebody asks for it.
         """
-        if self._only is not None and execution_id not in self._sought:
-            self._only.add(execution_id)
+        if self._only is None:
+            return
+        self._only.add(execution_id)
+        if ended:
+            self._sought.discard(execution_id)
+        elif execution_id not in self._sought:
             self._sought.add(execution_id)
-            if look:
+            if not begins:
                 self._due.look()
-
-    def ended(self, execution_id: str) -> None:
-        """A child has ended: as long as nobody asks for it, it need not be looked for."""
-        self._sought.discard(execution_id)
 
     # --- claiming ---
 
