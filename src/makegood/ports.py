@@ -349,8 +349,12 @@ class Requests(Protocol):
         """Keep one that is the effect of no record. A key that is kept already stays as it is."""
         ...
 
-    async def forget(self, before_ms: int) -> None:
-        """Forget what took effect before then: its key is free again."""
+    async def forget(self, before_ms: int, *, limit: int) -> int:
+        """Forget what took effect before then, the oldest first and so many at most: their keys are free again.
+
+        Returns:
+            How many were forgotten; fewer than `limit` when there are no more.
+        """
         ...
 
 

@@ -836,12 +836,22 @@ async def test_a_request_without_a_record_keeps_its_answer_until_it_is_forgotten
 
     await store.keep(answered)
     assert await store.request("k") == answered
-    await store.forget(NOW)
+    assert await store.forget(NOW, limit=9) == 0
     assert await store.request("k") == answered
-    await store.forget(NOW + 1)
+    assert await store.forget(NOW + 1, limit=9) == 1
     assert await store.request("k") is None
     await store.keep(replace(answered, content="two"))
     assert (await store.request("k")).content == "two"
+
+
+async def test_requests_are_forgotten_a_piece_at_a_time_and_the_oldest_first(store: Any) -> None:
+    for number in (3, 1, 4, 0, 2):
+        await store.keep(KeyedRequest(key=str(number), content="one", at_ms=NOW + number))
+
+    assert await store.forget(NOW + 4, limit=3) == 3
+    assert [await store.request(str(number)) is None for number in range(5)] == [True] * 3 + [False] * 2
+    assert await store.forget(NOW + 4, limit=3) == 1
+    assert await store.forget(NOW + 4, limit=3) == 0
 
 
 other = KeyedRequest(key="l", content="one", at_ms=NOW)

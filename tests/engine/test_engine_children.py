@@ -317,12 +317,13 @@ async def test_what_goes_wrong_with_a_child_is_tried_again_and_stops_nobody_else
         assert (view["status"], view["output"]) == ("completed", 1)
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), mg.StorageError("a bug: it cannot be stored")])
 async def test_a_child_that_cannot_be_looked_after_stops_its_parent_for_a_person_and_goes_on_afterwards(
-    monkeypatch: pytest.MonkeyPatch,
+    error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(children, "AGAIN_S", (0.0, 0.0))
     async with engine_with(Counting()) as engine:
-        run = Flaky(engine._parts.children._run, ZeroDivisionError("a bug"), 3)  # type: ignore[union-attr]
+        run = Flaky(engine._parts.children._run, error, 3)  # type: ignore[union-attr]
         monkeypatch.setattr(engine._parts.children, "_run", run)  # type: ignore[union-attr]
         view = await ended(engine, one(), calling(), value=1)
 
@@ -371,3 +372,54 @@ async def test_an_end_that_could_not_be_told_is_found_by_the_parent_itself(monke
         clock.set(engine, 30_000)
 
         assert await engine.result("x") == 1
+
+
+# --- an engine that advances one execution ---------------------------------------------------------
+
+
+class Claimed:
+    """A store that notes which executions it was asked for by id."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.asked: list[list[str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def claim(self, now_ms: int, *, only: Any = None, **options: Any) -> Any:
+        self.asked.append(list(only))
+        return await self.store.claim(now_ms, only=only, **options)
+
+
+async def test_children_that_begin_or_have_ended_are_not_looked_for() -> None:
+    store = Claimed()
+    each = mg.foreach("all", "${input}", mg.child("b", "one", input="${item}"), max_concurrency=10)
+    async with engine_with(Counting(), store, only=["x"]) as engine:
+        view = await ended(engine, one(), mg.workflow("top", each), value=list(range(60)))
+
+        assert view["status"] == "completed"
+        assert len(await engine.list(Query(limit=99))) == 61
+        assert len(store.asked) < 10
+        assert engine._intake._sought == {"x"}
+
+
+async def test_a_child_that_has_ended_is_found_again_when_a_person_brings_it_back() -> None:
+    clock, service = HandClock(), Counting()
+    inner = mg.workflow(
+        "one",
+        mg.call("a", "s.do", compensation="s.undo"),
+        mg.call("b", "s.refuse"),
+        error_handling="fail_fast",
+    )
+    store = MemoryStore()
+    top = mg.workflow("top", mg.child("b", "one"), error_handling="fail_fast")
+    async with clock.engine(store, only=["x"]) as engine:
+        engine.register("s", service)
+        assert (await ended(engine, inner, top))["status"] == "failed"
+        child = child_of("x", "b")
+        assert engine._intake._sought == {"x"}
+        await engine.compensate(child)
+
+        assert (await engine.end(child))["status"] == "compensated"
+        assert ("undo", f"{child}:a:undo", 1) in service.calls

@@ -33,7 +33,7 @@ def engine_with(service: Any, store: Any = None, **options: Any) -> EngineOn:
 async def abandon(engine: EngineOn) -> None:
     """As a crash leaves it: nothing is written any more, and nothing runs."""
     engine._intake.halt()
-    ours = {"Runner._call", "Committer._run"}
+    ours = {"Calls._call", "Committer._run"}
     running = [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ in ours]
     for task in running:
         task.cancel()

@@ -10,6 +10,7 @@ from engines import Counting, EngineOn, Slow, events, one, parked, until, waitin
 
 import makegood as mg
 from makegood.core.events import ExecutionCompleted
+from makegood.engine import observing
 
 pytestmark = pytest.mark.anyio
 
@@ -169,6 +170,41 @@ async def test_watch_gives_every_record_until_the_end() -> None:
         assert isinstance((await late)[-1].events[-1], ExecutionCompleted)
         assert await watched() == []
         assert engine._listeners.watchers == {}
+
+
+def many(count: int) -> Any:
+    """A workflow of many records."""
+    return mg.workflow("many", *(mg.call(f"a{number}", "s.do") for number in range(count)))
+
+
+async def test_a_slow_watcher_keeps_few_records_and_misses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "HEARD_MAX", 5)
+    async with engine_with(Counting()) as engine:
+        watch = engine.watch("x")
+        first = asyncio.ensure_future(anext(watch))
+        await until(lambda: engine._listeners.watchers)
+        await engine.start(many(30), id="x")
+        seen = [await first]
+        await engine.end("x")
+        history = list(await engine.history("x"))
+        (bell,) = engine._listeners.watchers["x"]
+
+        assert len(history) > 30
+        assert len(bell.heard) <= 5
+        assert seen + await _all(watch) == history
+
+
+async def test_a_slow_follower_keeps_no_records_and_misses_none() -> None:
+    async with engine_with(Counting()) as engine:
+        await engine.start(many(30), id="x")
+        follow = engine.observer.follow("x")
+        seen = [await anext(follow)]
+        await engine.end("x")
+        (bell,) = engine._listeners.watchers["x"]
+        assert not bell.heard
+        seen += await _all(follow)
+
+        assert seen == list(enumerate(await engine.history("x")))
 
 
 async def test_watch_ends_at_a_suspension_also_when_nobody_else_waits() -> None:

@@ -263,6 +263,22 @@ async def test_a_detached_execution_is_nobodys_and_can_be_rerun() -> None:
         assert await (await engine.rerun(child, "pay")).result() == "paid"
 
 
+async def test_a_mended_workflow_is_rerun_where_the_services_of_the_old_one_are_gone() -> None:
+    service, store = Shop(), MemoryStore()
+    async with engine_on(store, service) as engine:
+        engine.register("old", service)
+        await fail(engine, flow=mg.workflow("order", mg.call("pay", "old.pay"), error_handling="fail_fast"))
+    service.money = True
+    async with engine_on(MemoryStore(after=store), service) as engine:
+        await engine.put(mg.workflow("order", mg.call("pay", "s.pay"), error_handling="fail_fast", version=2))
+        with pytest.raises(mg.Refused, match="does not have: old"):
+            await engine.compensate("x")
+        with pytest.raises(mg.Refused, match="does not have: old"):
+            await engine.rerun("x", "pay")
+
+        assert (await (await engine.rerun("x", "pay", version=2)).end())["status"] == "completed"
+
+
 # --- crashes ---------------------------------------------------------------------------------------
 
 

@@ -446,14 +446,14 @@ PLANS = {
     "list by search": reader.query_statement(Query(search={"city": "Rome", "paid": "true"}, before=(5, "a"))),
     "count": (QUERIES["count"], ["w", "running", 10]),
     "request": (QUERIES["request"], ["k"]),
-    "forget requests": (QUERIES["forget_requests"], [5]),
+    "forget requests": (QUERIES["forget_requests"], [5, 9]),
     "one": (QUERIES["stored"] + " WHERE e.id = ?", ["a"]),
     "page": (QUERIES["load_page"], ["a", 0, 5]),
     "next position": (QUERIES["next_position"], ["a"]),
     "left over": (QUERIES["left_over"], [3, 5]),
-    "left over one": (QUERIES["left_over_one"], ["a", 5]),
+    "left over of some": (QUERIES["left_over_of"], ['["a"]', 5, 9]),
     "due": (QUERIES["due"], [3, 5]),
-    "due one": (QUERIES["due_one"], ["a", 5, 0]),
+    "due of some": (QUERIES["due_of"], ['["a"]', 5, 0, 9]),
     "take": (QUERIES["take"], [1, "a"]),
     "next wake": (QUERIES["next_wake"], []),
     "key holder": (QUERIES["key_holder"], ["w", "k"]),
@@ -472,11 +472,17 @@ def test_no_statement_scans_a_table_or_sorts(path: str, name: str) -> None:
     steps = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()]
     connection.close()
 
-    bounded = ("SCAN e USING INDEX execution_started", "SCAN 3-ROW VALUES CLAUSE", "SCAN (subquery-1)")
+    bounded = (
+        "SCAN e USING INDEX execution_started",
+        "SCAN 3-ROW VALUES CLAUSE",
+        "SCAN (subquery-1)",
+        "SCAN these VIRTUAL",
+    )
     scans = [each for each in steps if each.startswith("SCAN") and not each.startswith(bounded)]
     assert steps
     assert scans == [], steps
-    assert not any("TEMP B-TREE" in each for each in steps), steps
+    # Those that were asked for by id are few, and are all that is put in order.
+    assert name.endswith("of some") or not any("TEMP B-TREE" in each for each in steps), steps
 
 
 async def test_a_clean_batch_is_one_try(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,5 +82,5 @@ class Afar:
         if self._is_here(execution_id) or self._watched.get(execution_id) != position:
             return
         self._watched[execution_id] = position + len(records)
-        for each in records:
-            self._listeners.tell_record_of(execution_id, each)
+        for number, each in enumerate(records, position):
+            self._listeners.tell_record_of(execution_id, number, each)

@@ -28,6 +28,7 @@ from makegood.engine.repeats import Repeats
 from makegood.engine.rerunning import Reruns
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
+from makegood.engine.starts import Turns
 from makegood.engine.telemetry import Telemetry, WatchedInvoker, WatchedJournal, told
 from makegood.engine.tenure import Tenure
 from makegood.engine.vitals import Vitals
@@ -80,17 +81,20 @@ class Assembly:
         runner = self._make_runner(store, clock, settings, lease_ms)
         self.repeats = Repeats(self.store, clock)
         self._make_intake(store, clock, only, lease_ms)
+        # One for all who begin executions, since their ids are of one kind.
+        turns = Turns()
         self.starter = Starter(
-            runner, self.definitions, registry, settings,
-            repeats=self.repeats, only=only, room=self._room, opened=self.store, check_usable=self.check_usable,
+            runner, self.definitions, registry, settings, repeats=self.repeats, turns=turns,
+            ours=self.intake.allows, room=self._room, opened=self.store, check_usable=self.check_usable,
         )  # fmt: skip
-        self.reruns = Reruns(store, runner, self.intake, self.starter, self.definitions, settings)
+        self.reruns = Reruns(store, runner, self.intake, self.starter, self.definitions, settings, turns=turns)
         self.onlooker = Onlooker(runner, self.definitions, self.store)
         self.observer = Observer(self.onlooker, self.listeners, self.store)
         self.vitals = Vitals(runner, clock, room=self._room, opened=self.store)
         self.children = Children(
-            store, runner, self.intake, self.inbox, self.onlooker, self.definitions, registry, settings, room=self._room
-        )
+            store, runner, self.intake, self.inbox, self.onlooker, self.definitions, registry, settings,
+            starter=self.starter, turns=turns,
+        )  # fmt: skip
         self._afar = Afar(store, self.onlooker, self.listeners, runner.live.__contains__)
         self.committer.start()
         self.tenure.start()

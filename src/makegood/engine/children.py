@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 
 from makegood.core.children import family_of
@@ -30,8 +30,9 @@ from makegood.engine.live import Live, standing_of
 from makegood.engine.log import log, names
 from makegood.engine.looking import Onlooker
 from makegood.engine.runner import Runner
-from makegood.engine.starts import StartRequest, Turns, start_hash
-from makegood.errors import Conflict, Fenced, MakegoodError, NotFound, Refused, StorageError
+from makegood.engine.starting import Starter
+from makegood.engine.starts import StartRequest, Turn, Turns, start_hash
+from makegood.errors import Conflict, MakegoodError, NotFound, Refused, StorageError
 from makegood.ports import Invoker, Start, Stored
 
 News = ChildResolved | ChildBegun | ChildRefused | ChildEnded
@@ -46,7 +47,7 @@ class Children:
     """Starts, halts and undoes children, and tells parents of their ends.
 
     Args:
-        room: How many more executions may be taken in.
+        turns: Of those that begin executions, by id.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - everything that an execution has to do with
@@ -60,7 +61,8 @@ class Children:
         invoker: Invoker,
         settings: Settings,
         *,
-        room: Callable[[], int],
+        starter: Starter,
+        turns: Turns,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -70,8 +72,8 @@ class Children:
         self._definitions = definitions
         self._invoker = invoker
         self._settings = settings
-        self._room = room
-        self._turns = Turns()
+        self._starter = starter
+        self._turns = turns
         self._tasks: set[asyncio.Task[None]] = set()
 
     def attend(self, parent: Live, command: Attend) -> None:
@@ -81,6 +83,8 @@ class Children:
     def ended(self, child: Live) -> None:
         """A child's end is durable: its parent hears of it."""
         state = child.state
+        if state.parent is not None:
+            self._intake.allow(child.id, ended=True)
         if state.parent is not None and state.root != child.id:
             # How it ended is taken down now: its parent may have it undone before it hears of this.
             self._go(self._told(state.parent, child.id, _end_of(NOWHERE, state)))
@@ -124,7 +128,7 @@ class Children:
             log.warning(names.CHILD_LEFT, **facts)
             self._go(self._again(parent, command))
             return False
-        if isinstance(error, StorageError | Fenced) or number < len(AGAIN_S):
+        if (isinstance(error, StorageError) and error.retriable) or number < len(AGAIN_S):
             log.warning(names.CHILD_LEFT, **facts)
             return True
         log.error(names.CHILD_LOST, **facts)
@@ -158,17 +162,14 @@ class Children:
             return
         assert child is not None
         # One at a time for each child: whoever is to halt it waits until its start is durable.
-        turn = await self._turns.take(child)
-        try:
+        async with self._turns.turn(child) as turn:
             if not self._wanted(parent, command):
                 return
             stored = await self._store.find(child)
             if command.want == "run":
-                await self._run(parent, key, child, stored)
+                await self._run(parent, key, child, stored, turn)
             else:
                 await self._reach(parent, key, child, stored, undo=command.want == "undo")
-        finally:
-            turn.give()
 
     async def _resolve(self, parent: Live, key: Key) -> None:
         step = call_of(parent.state, key)
@@ -182,20 +183,22 @@ class Children:
             error = missing(parent.state, key, str(nobody))
         self._news(parent, ChildResolved(key, version, error))
 
-    async def _run(self, parent: Live, key: Key, child: str, stored: Stored | None) -> None:
+    async def _run(self, parent: Live, key: Key, child: str, stored: Stored | None, turn: Turn) -> None:
         if stored is None:
-            await self._start(parent, key, child)
-        elif stored.start.parent != calling_execution(parent.state, key):
+            await self._start(parent, key, child, turn)
+            return
+        if stored.start.parent != calling_execution(parent.state, key):
             why = f"its id {child!r} belongs to an execution that somebody else started"
             self._refuse(parent, key, Conflict(why, code="id_taken", existing=child))
-        elif call_of(parent.state, key).detached:
-            self._begun(parent, key, child)
-        else:
-            self._intake.allow(child)
-            if stored.standing.status in ENDS:
-                await self._report(parent, key, child)
+            return
+        ended = stored.standing.status in ENDS
+        self._intake.allow(child, ended=ended)
+        if call_of(parent.state, key).detached:
+            self._news(parent, ChildBegun(key))
+        elif ended:
+            await self._report(parent, key, child)
 
-    async def _start(self, parent: Live, key: Key, child: str) -> None:
+    async def _start(self, parent: Live, key: Key, child: str, turn: Turn) -> None:
         """Start a child; return when it is durable, or refused."""
         step, version = call_of(parent.state, key), parent.state.instances[key].child_version
         try:
@@ -209,16 +212,16 @@ class Children:
         if not self._wanted(parent, Attend(key, "run")):
             return
         try:
-            await self._begin(parent, key, child, registered)
+            await self._begin(parent, key, child, registered, turn)
         except Conflict as taken:
             if taken.code != "business_key_taken":
                 raise
             self._refuse(parent, key, taken)
             return
         if step.detached:
-            self._begun(parent, key, child)
+            self._news(parent, ChildBegun(key))
 
-    async def _begin(self, parent: Live, key: Key, child: str, registered: Registered) -> None:
+    async def _begin(self, parent: Live, key: Key, child: str, registered: Registered, turn: Turn) -> None:
         value, version = parent.state.instances[key].input, registered.program.version
         family, business_key = family_of(parent.state, key), business_key_of(registered, value)
         moment = self._runner.moment()
@@ -235,38 +238,26 @@ class Children:
             root=family.root,
             search=search_of(registered, value),
         )
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def told(error: Exception | None) -> None:
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
-
-        # One whose services are not all here is stored as due, for an engine that has them.
         served = all(self._invoker.knows(name) for name in registered.program.services)
         live = Live(child, registered.program, state, 0, standing_of(state))
-        self._intake.allow(child)
-        self._runner.begin(live, record, start, told, waits=not served or self._room() <= 0)
-        await done
+        self._intake.allow(child, begins=True)
+        await self._starter.begin(live, record, start, turns=[turn], served=served)
 
     def _refuse(self, parent: Live, key: Key, taken: Conflict) -> None:
         """Its id or its business key is another's."""
         self._news(parent, ChildRefused(key, Failure(taken.code, str(taken), taken.existing, "rejected")))
-
-    def _begun(self, parent: Live, key: Key, child: str) -> None:
-        """A detached child is advanced here as its caller is, and is nobody's."""
-        self._intake.allow(child)
-        self._news(parent, ChildBegun(key))
 
     async def _reach(self, parent: Live, key: Key, child: str, stored: Stored | None, *, undo: bool) -> None:
         """Bring the parent's abort to a child, or its turn to be undone."""
         if stored is None or stored.start.parent != calling_execution(parent.state, key):
             self._news(parent, ChildEnded(key, None))
             return
-        if call_of(parent.state, key).detached:
-            self._begun(parent, key, child)
-            return
-        self._intake.allow(child)
         status = stored.standing.status
+        self._intake.allow(child, ended=status in ENDS)
+        if call_of(parent.state, key).detached:
+            # It is nobody's from now on.
+            self._news(parent, ChildBegun(key))
+            return
         if status in ENDS and (not undo or status == "compensated"):
             await self._report(parent, key, child)
             return

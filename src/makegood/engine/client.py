@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing
 from typing import Any, Literal, Self, TypeVar
 
 from makegood.core.effects import effects
@@ -330,15 +331,8 @@ class Engine(ForOperators, ForScripts):
 
         One that has not been started yet is waited for; one that has ended gives nothing.
         """
-        self._check_usable()
-        with self._listeners.watching(execution_id) as queue:
-            if execution_id not in self._runner.live:
-                stored = await self._store_open.find(execution_id)
-                if stored is not None and stored.standing.ended_at_ms is not None and queue.empty():
-                    return
-            while (record := await queue.get()) is not None:
-                if isinstance(record, Exception):
-                    raise record
+        async with aclosing(self._open_parts.observer.watch(execution_id)) as records:
+            async for record in records:
                 yield record
 
     # --- acting ---

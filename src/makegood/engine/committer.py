@@ -15,6 +15,7 @@ from makegood.errors import Fenced, MakegoodError, StorageError
 from makegood.ports import Append, Journal
 
 Settled = Callable[[Exception | None], None]
+"""Called on the loop when an append is durable (None), or with why it was refused."""
 Pending = tuple[Append, Settled]
 
 BATCH_MAX = 2_000
@@ -184,6 +185,17 @@ class Committer:
         self._on_broken(error)
         self._wake.set()
         self._idle.set()
+
+
+def durable() -> tuple[asyncio.Future[None], Settled]:
+    """A future that is done once an append is durable, or fails as it is refused; and what is to be told of it."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def told(error: Exception | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    return done, told
 
 
 def closed() -> MakegoodError:

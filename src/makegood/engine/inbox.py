@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from makegood.core import inputs
+from makegood.engine.committer import durable
 from makegood.engine.definitions import check_payload
 from makegood.engine.intake import AFTER_TROUBLE_S, Elsewhere, Intake, Store
-from makegood.engine.live import Live
+from makegood.engine.live import Live, Void
 from makegood.engine.log import log, names
 from makegood.engine.repeats import Repeats
 from makegood.engine.requests import message_of, request_of
@@ -35,6 +36,9 @@ OWNER_S = 2.0
 VERDICT_S = 0.05
 TURNS_MAX = 5
 """How often a request follows an execution that changes hands."""
+
+REVIVING = (inputs.Compensate, inputs.Retry, inputs.Resolve)
+"""What brings back an execution that has ended."""
 
 
 class Inbox:
@@ -128,6 +132,10 @@ class Inbox:
                     # Left with its owner, who decides it once; a repetition would be another.
                     await self._repeats.keep(once)
                 return decided
+            except Void:
+                # What it was judged by never came to be.
+                if number == TURNS_MAX:
+                    raise
             except Fenced:
                 # Another worker brought back what had ended, at the same moment: it advances it now.
                 if not self._store.shared or number == TURNS_MAX:
@@ -156,6 +164,12 @@ class Inbox:
                 return
             if isinstance(news, inputs.Signal):
                 check_payload((node.step for node in live.program.nodes), news.name, news.payload)
+            if live.state.superseded_by is not None:
+                await self._runner.durable(live)
+            if live.leaving:
+                raise Void(f"execution {execution_id!r} has left memory meanwhile; try again")
+            if live.state.ended and isinstance(news, REVIVING):
+                self._intake.check_served(execution_id, live.program)
             effectless = await self._tell(live, news, inbox_id, once, turn)
         if effectless and inbox_id is not None:
             await self._store.drop_inbox([inbox_id])
@@ -178,13 +192,12 @@ class Inbox:
         self, live: Live, news: inputs.Input, inbox_id: int | None, once: KeyedRequest | None, turn: Turn | None
     ) -> bool:
         """Put news before a live execution; return when what followed is durable. Whether no record came of it."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done, settled = durable()
 
         def told(error: Exception | None) -> None:
             if turn is not None and turn.kept:
                 turn.give()
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
+            settled(error)
 
         position = live.position
         live.inbox_ids += [] if inbox_id is None else [inbox_id]
@@ -210,6 +223,7 @@ class Inbox:
             rest_s = SHARED_INBOX_S if self._store.shared else INBOX_S
             try:
                 await self._intake.suspects.clear()
+                await self._repeats.sweep()
                 rows = await self._store.inbox(limit=INBOX_MAX)
                 for row in rows:
                     if self._allowed(row.execution_id):

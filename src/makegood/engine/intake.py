@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+from makegood.core.program import Program
 from makegood.core.state import ENDS
 from makegood.engine.committer import closed
-from makegood.engine.definitions import Definitions, Registered
+from makegood.engine.definitions import Definitions
 from makegood.engine.due import Due
 from makegood.engine.live import Live, standing_of
 from makegood.engine.loading import load_state
@@ -74,6 +75,8 @@ class Intake:
         self._invoker = invoker
         self._clock = clock
         self._only = None if only is None else set(only)
+        # Those of them that may have to be claimed: a child that has ended is not looked for any more.
+        self._sought = set(only or ())
         self._room = room
         self._on_fenced = on_fenced
         self._due = Due(clock, shared=store.shared)
@@ -136,11 +139,22 @@ class Intake:
         """Whether an execution is advanced here at all."""
         return self._only is None or execution_id in self._only
 
-    def allow(self, execution_id: str) -> None:
-        """A child of an execution that is advanced here is advanced here too."""
-        if self._only is not None and execution_id not in self._only:
-            self._only.add(execution_id)
-            self._due.look()
+    def allow(self, execution_id: str, *, begins: bool = False, ended: bool = False) -> None:
+        """A child of an execution that is advanced here is advanced here too.
+
+        Args:
+            begins: It is about to begin here; otherwise it may be there for anybody to take in.
+            ended: It has ended, and is not looked for until somebody asks for it.
+        """
+        if self._only is None:
+            return
+        self._only.add(execution_id)
+        if ended:
+            self._sought.discard(execution_id)
+        elif execution_id not in self._sought:
+            self._sought.add(execution_id)
+            if not begins:
+                self._due.look()
 
     # --- claiming ---
 
@@ -163,7 +177,7 @@ class Intake:
         only: list[str] | None = None
         asked_ms = 0
         while (room := self._room()) > 0:
-            only = None if self._only is None else list(self._only)
+            only = None if self._only is None else list(self._sought)
             limit = min(room, CLAIM_MAX)
             asked_ms = self._clock.now_ms()
             # The first time also what sleeps: a parent looks after its children, which are then allowed here too.
@@ -205,11 +219,15 @@ class Intake:
         """
         try:
             registered = await self._definitions.get(stored.start.workflow, stored.start.version)
-            self.check_served(stored.execution_id, registered)
+            if stored.standing.status not in ENDS:
+                # One that has ended calls nobody: whoever brings it back looks then.
+                self.check_served(stored.execution_id, registered.program)
             self.suspects.check_turn(stored)
             state = await load_state(self._store, stored.execution_id, registered.program)
             live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
+            if self._only is not None and live.id in self._only:
+                self._sought.add(live.id)
             self._runner.resume(live, self.suspects.quarantine(stored))
         except Refused as error:
             if stored.standing.status not in ENDS:
@@ -230,9 +248,9 @@ class Intake:
                 loading.set_result(None)
         return live
 
-    def check_served(self, execution_id: str, registered: Registered) -> None:
-        """Raises Refused when an execution of that definition needs services that are not here."""
-        missing = sorted(name for name in registered.program.services if not self._invoker.knows(name))
+    def check_served(self, execution_id: str, program: Program) -> None:
+        """Raises Refused when an execution of that program needs services that are not here."""
+        missing = sorted(name for name in program.services if not self._invoker.knows(name))
         if missing:
             raise Refused(
                 f"execution {execution_id!r} needs services that this engine does not have: "
@@ -270,7 +288,7 @@ class Intake:
 
         Raises:
             NotFound: There is no such execution.
-            Refused: Its services are not all here.
+            Refused: It has not ended, and its services are not all here.
         """
         live = await self._held(execution_id)
         try:

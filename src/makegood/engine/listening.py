@@ -7,6 +7,7 @@ of the store or the runner here; who begins to listen looks first whether there 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +16,45 @@ from makegood.engine.handle import Rest
 from makegood.engine.live import Live
 
 End = asyncio.Future[Rest]
-Heard = asyncio.Queue[Record | Exception | None]
-"""Records as they become durable; None at rest, an exception when there will be no more of them here."""
+HEARD_MAX = 256
+"""Records that are kept for one who watches; who falls behind finds the others in the journal."""
+
+
+class Bell:
+    """Rung when something becomes durable of an execution.
+
+    Args:
+        most: How many of the last records it keeps.
+
+    Attributes:
+        heard: Those, by their positions; whoever takes them from here removes them.
+        first: The position of the first record since it was hung up, or None.
+        at_rest: Whether the execution has ended, or waits for a person.
+        error: Why there will be no more here, or None.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.heard: deque[tuple[int, Record]] = deque(maxlen=most)
+        self.first: int | None = None
+        self.at_rest = False
+        self.error: Exception | None = None
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits."""
+        self._rung.set()
+
+    def ring_record(self, position: int, record: Record) -> None:
+        """A record has become durable."""
+        if self.first is None:
+            self.first = position
+        self.heard.append((position, record))
+        self.ring()
+
+    async def wait(self) -> None:
+        """Return when it has been rung since the last time."""
+        await self._rung.wait()
+        self._rung.clear()
 
 
 class Listeners:
@@ -29,7 +67,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self.ends: dict[str, list[End]] = {}
-        self.watchers: dict[str, list[Heard]] = {}
+        self.watchers: dict[str, list[Bell]] = {}
 
     # --- listening ---
 
@@ -50,37 +88,40 @@ class Listeners:
                 self.ends.pop(execution_id, None)
 
     @contextmanager
-    def watching(self, execution_id: str) -> Iterator[Heard]:
-        """Hear of every record from now on."""
-        queue: Heard = asyncio.Queue()
-        self.watchers.setdefault(execution_id, []).append(queue)
+    def watching(self, execution_id: str, most: int) -> Iterator[Bell]:
+        """Hear of every record from now on.
+
+        Args:
+            most: How many of the last ones are kept until they are taken.
+        """
+        bell = Bell(most)
+        self.watchers.setdefault(execution_id, []).append(bell)
         try:
-            yield queue
+            yield bell
         finally:
-            queues = self.watchers[execution_id]
-            queues.remove(queue)
-            if not queues:
+            bells = self.watchers[execution_id]
+            bells.remove(bell)
+            if not bells:
                 del self.watchers[execution_id]
 
     # --- telling ---
 
     def tell_record(self, live: Live, record: Record) -> bool:
         """A record is durable. Whether somebody listens."""
-        queues = self.watchers.get(live.id)
-        if queues is None:
+        if live.id not in self.watchers:
             return live.id in self.ends
-        for queue in queues:
-            queue.put_nowait(record)
+        # Behind it those that are not durable yet.
+        self.tell_record_of(live.id, live.position - live.queued - 1, record)
         return True
 
     def tell_rest(self, live: Live) -> None:
         """It has ended or waits for a person, and that is durable."""
         self.tell_rest_of(live.id, Rest(live.state) if live.id in self.ends else None)
 
-    def tell_record_of(self, execution_id: str, record: Record) -> None:
-        """Another worker has made a record durable."""
-        for queue in self.watchers.get(execution_id, ()):
-            queue.put_nowait(record)
+    def tell_record_of(self, execution_id: str, position: int, record: Record) -> None:
+        """The record at that position is durable, whoever wrote it."""
+        for bell in self.watchers.get(execution_id, ()):
+            bell.ring_record(position, record)
 
     def tell_rest_of(self, execution_id: str, rest: Rest | None) -> None:
         """Likewise; `rest` is for those that wait for the end, if there are any."""
@@ -88,16 +129,18 @@ class Listeners:
             for future in self.ends.pop(execution_id, ()):
                 if not future.done():
                     future.set_result(rest)
-        for queue in self.watchers.get(execution_id, ()):
-            queue.put_nowait(None)
+        for bell in self.watchers.get(execution_id, ()):
+            bell.at_rest = True
+            bell.ring()
 
     def tell_lost(self, execution_id: str, error: Exception) -> None:
         """It cannot go on here: whoever waits for it must not wait for ever."""
         for future in self.ends.get(execution_id, ()):
             if not future.done():
                 future.set_exception(error)
-        for queue in self.watchers.get(execution_id, ()):
-            queue.put_nowait(error)
+        for bell in self.watchers.get(execution_id, ()):
+            bell.error = error
+            bell.ring()
 
     def tell_all_lost(self, error: Exception) -> None:
         """None can go on here."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from makegood.core.events import Record
 from makegood.core.program import Program
 from makegood.core.state import Key, State
+from makegood.engine.committer import Pending
+from makegood.errors import Conflict, StorageUnavailable
 from makegood.ports import Append, KeyedRequest, Standing, Start
 
 
@@ -23,9 +25,11 @@ class Live:
         signature: What of the state the row was made from.
         sending: Requests under way.
         held: How many look at it now: it stays in memory until they have.
+        leaving: It is in memory no more; where a record of it was refused, it is not as it is here.
         on_durable: What waits for everything queued so far.
         inbox_ids: Requests from other processes that the next record settles.
         requests: Keyed requests that the next record is the effect of.
+        beside: What is written if and only if the next record is.
     """
 
     id: str
@@ -42,6 +46,16 @@ class Live:
     on_durable: list[Callable[[Exception | None], None]] = field(default_factory=list)
     inbox_ids: list[int] = field(default_factory=list)
     requests: list[KeyedRequest] = field(default_factory=list)
+    beside: Pending | None = None
+
+
+class Void(StorageUnavailable):
+    """What was decided of an execution was refused and never came to be. It is as its journal stands: look again."""
+
+
+def as_others_hear(error: Exception | None) -> Exception | None:
+    """What they hear who only wait for what is decided: a refusal of a start or rerun belongs to who asked for it."""
+    return Void("what was about to begin was refused; try again") if isinstance(error, Conflict) else error
 
 
 def append_of(execution: Live, record: Record, start: Start | None = None, together: str | None = None) -> Append:
@@ -59,7 +73,7 @@ def append_of(execution: Live, record: Record, start: Start | None = None, toget
         standing=execution.standing if changed else None,
         inbox_ids=tuple(execution.inbox_ids),
         requests=tuple(execution.requests),
-        together=together,
+        together=together if execution.beside is None else execution.beside[0].together,
     )
     execution.inbox_ids.clear()
     execution.requests.clear()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from makegood.core.state import MOVING, State
@@ -14,6 +15,7 @@ from makegood.core.view import ROWS_SHOWN
 from makegood.engine.definitions import Definitions
 from makegood.engine.handle import Rest
 from makegood.engine.intake import Store
+from makegood.engine.live import Live, Void
 from makegood.engine.loading import load_state
 from makegood.engine.runner import Runner
 from makegood.errors import NotFound
@@ -46,12 +48,15 @@ class Onlooker:
             NotFound: There is no such execution.
         """
         store = self._opened()
-        live = self._runner.live.get(execution_id)
-        if live is None:
-            stored = await store.find(execution_id)
-            if stored is None:
-                raise NotFound(f"there is no execution {execution_id!r}")
-            return look(await self._loaded(store, stored))
+        while (live := self._runner.live.get(execution_id)) is not None:
+            with suppress(Void):
+                return await self._look_at(live, look)
+        stored = await store.find(execution_id)
+        if stored is None:
+            raise NotFound(f"there is no execution {execution_id!r}")
+        return look(await self._loaded(store, stored))
+
+    async def _look_at(self, live: Live, look: Callable[[State], T]) -> T:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def told(error: Exception | None) -> None:
@@ -80,8 +85,11 @@ class Onlooker:
 
     async def _loaded(self, store: Store, stored: Stored) -> State:
         """The state of an execution that is not in memory."""
-        kept, self._kept = self._kept, None
-        if kept is not None and not _is_of(kept, stored):
+        kept = self._kept
+        if kept is not None and _is_of(kept, stored):
+            # Nobody else loads what has come since into it meanwhile.
+            self._kept = None
+        else:
             kept = None
         registered = await self._definitions.get(stored.start.workflow, stored.start.version)
         state = await load_state(store, stored.execution_id, registered.program, kept)

@@ -6,7 +6,8 @@ Strangers keep out: nothing here changes anything, and all that is seen is durab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from makegood.core.effects import effects_page
@@ -14,7 +15,7 @@ from makegood.core.events import Record
 from makegood.core.state import State
 from makegood.core.view import ROWS_SHOWN, compensations_page, describe, steps_page
 from makegood.engine.intake import Store
-from makegood.engine.listening import Listeners
+from makegood.engine.listening import HEARD_MAX, Listeners
 from makegood.engine.looking import Onlooker
 from makegood.errors import InputError, NotFound
 from makegood.ports import Query, Stored, StoredDefinition
@@ -101,7 +102,8 @@ class Observer:
 
     async def follow(self, execution_id: str, start: int = 0) -> AsyncIterator[tuple[int, Record]]:
         """Its records by position, those that are there and those that come, until it has ended. Raises as `whole`."""
-        with self._listeners.watching(execution_id) as heard:
+        # Rung, it says only that there is something to look at.
+        with self._listeners.watching(execution_id, most=0) as bell:
             while True:
                 stored = await self.row(execution_id)
                 while records := await self.records(execution_id, start, PAGE):
@@ -110,16 +112,37 @@ class Observer:
                         start += 1
                 if stored.standing.ended_at_ms is not None and start >= stored.positions:
                     return
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
-                        news = await heard.get()
-                except TimeoutError:
-                    continue
-                # What is heard says only that there is something to look at.
-                while not heard.empty():
-                    news = heard.get_nowait()
-                if isinstance(news, Exception):
-                    raise news
+                        await bell.wait()
+                if bell.error is not None:
+                    raise bell.error
+
+    async def watch(self, execution_id: str) -> AsyncGenerator[Record, None]:
+        """Every record from now on, as it becomes durable, until it is at rest; see `Engine.watch`."""
+        with self._listeners.watching(execution_id, most=HEARD_MAX) as bell:
+            stored = await self._opened().find(execution_id)
+            if stored is not None and stored.standing.ended_at_ms is not None and bell.first is None:
+                return
+            start: int | None = None
+            while True:
+                await bell.wait()
+                while bell.heard:
+                    position, record = bell.heard.popleft()
+                    start = bell.first if start is None else start
+                    assert start is not None
+                    # It fell behind: what was not kept for it is in the journal.
+                    while start < position:
+                        for missed in await self.records(execution_id, start, min(PAGE, position - start)):
+                            yield missed
+                            start += 1
+                    if start == position:
+                        yield record
+                        start += 1
+                if bell.error is not None:
+                    raise bell.error
+                if bell.at_rest:
+                    return
 
     async def definition(self, name: str, version: int | None = None) -> StoredDefinition | None:
         """One version of a workflow, or the newest."""

@@ -91,9 +91,7 @@ class Parking:
         """Give back an execution that was claimed and cannot be advanced here."""
         self._leave(stored.execution_id, stored.positions, stored.standing, wake_ms)
 
-    def park_new(
-        self, execution: Live, record: Record, start: Start, told: Settled, beside: Pending | None = None
-    ) -> None:
+    def park_new(self, execution: Live, record: Record, start: Start, told: Settled) -> None:
         """Store an execution with its first record, as due at once: there is no room for it here."""
         wake_ms = record.at_ms
         standing = replace(execution.standing, parked=True, wake_at_ms=wake_ms)
@@ -110,9 +108,9 @@ class Parking:
             start=start,
             standing=standing,
             requests=tuple(execution.requests),
-            together=None if beside is None else beside[0].together,
+            together=None if execution.beside is None else execution.beside[0].together,
         )
-        self._committer.append(append, settled, beside)
+        self._committer.append(append, settled, execution.beside)
 
     def _leave(self, execution_id: str, position: int, standing: Standing, wake_ms: int | None) -> None:
         parking: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -20,6 +20,9 @@ from makegood.ports import Clock, KeyedRequest, Requests
 
 KEPT_MS = 24 * 3600 * 1000
 """How long a key stands for what was done under it."""
+SWEPT_EVERY_MS = 3600 * 1000
+SWEPT_MAX = 1_000
+"""Keys forgotten at once: nobody waits for the writer meanwhile for long."""
 
 
 class Repeats:
@@ -33,6 +36,7 @@ class Repeats:
         self._opened = opened
         self._clock = clock
         self._turns = Turns()
+        self._swept_ms: int | None = None
 
     def keyed(self, key: str, asked: str, content: Any) -> KeyedRequest:
         """A request as it is kept.
@@ -56,12 +60,8 @@ class Repeats:
         Raises:
             Conflict: Something else was done under its key.
         """
-        turn = await self._turns.take(request.key)
-        try:
+        async with self._turns.turn(request.key) as turn:
             yield turn if await self.done(request) is None else None
-        finally:
-            if not turn.kept:
-                turn.give()
 
     async def done(self, request: KeyedRequest) -> KeyedRequest | None:
         """What was done under its key, or None.
@@ -74,11 +74,21 @@ class Repeats:
         if found is None:
             return None
         if found.at_ms < request.at_ms - KEPT_MS:
-            await store.forget(request.at_ms - KEPT_MS)
+            # There are few: of the rest, `sweep` has taken care.
+            while await store.forget(request.at_ms - KEPT_MS, limit=SWEPT_MAX) == SWEPT_MAX:
+                pass
             return None
         if found.content != request.content:
             raise reused()
         return found
+
+    async def sweep(self) -> None:
+        """Once an hour, forget what has been kept for a day. To be called often: each time it does a piece of that."""
+        now_ms = self._clock.now_ms()
+        if self._swept_ms is not None and 0 <= now_ms - self._swept_ms < SWEPT_EVERY_MS:
+            return
+        if await self._opened().forget(now_ms - KEPT_MS, limit=SWEPT_MAX) < SWEPT_MAX:
+            self._swept_ms = now_ms
 
     async def keep(self, request: KeyedRequest, answer: Any = None) -> None:
         """It was done, and no record is its effect."""

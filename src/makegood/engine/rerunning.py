@@ -5,25 +5,27 @@ Whether it may be is the core's to judge. Strangers keep out: nothing is done he
 
 from __future__ import annotations
 
-import asyncio
-
 from makegood.core.decide import rerun
 from makegood.core.judgement import Settings
 from makegood.core.rerunning import Rerun, rerun_id
 from makegood.engine.definitions import Definitions, Registered, search_of
 from makegood.engine.intake import Intake, Store
-from makegood.engine.live import Live, standing_of
+from makegood.engine.live import Live, Void, standing_of
 from makegood.engine.requests import rerun_of
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
-from makegood.engine.starts import content_hash
+from makegood.engine.starts import Turn, Turns, content_hash
 from makegood.errors import NotFound
 from makegood.ports import InboxRow, Start, Stored
 from makegood.storage.rules import id_taken
 
 
 class Reruns:
-    """Has failed executions go on as new ones."""
+    """Has failed executions go on as new ones.
+
+    Args:
+        turns: Of those that begin executions, by id.
+    """
 
     def __init__(
         self,
@@ -33,6 +35,8 @@ class Reruns:
         starter: Starter,
         definitions: Definitions,
         settings: Settings,
+        *,
+        turns: Turns,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -40,6 +44,7 @@ class Reruns:
         self._starter = starter
         self._definitions = definitions
         self._settings = settings
+        self._turns = turns
 
     async def requested(self, row: InboxRow) -> None:
         """Do what another process asked for. Raises as `rerun`."""
@@ -71,18 +76,26 @@ class Reruns:
         wanted = stored.start.version if version is None else version
         registered = await self._definitions.get(stored.start.workflow, wanted)
         successor = rerun_id(execution_id, registered.program.version, request.step)
-        found = await self._store.find(successor)
-        if found is not None:
-            if found.start.rerun_of != execution_id:
-                raise id_taken(successor)
-            return successor, True
-        async with self._intake.holding(execution_id) as old:
-            # From here to the queue nobody else gets a turn: what is judged is what is written.
-            if old.state.superseded_by == successor:
-                await self._durable(old)
+        async with self._turns.turn(successor) as turn:
+            found = await self._store.find(successor)
+            if found is not None:
+                if found.start.rerun_of != execution_id:
+                    raise id_taken(successor)
                 return successor, True
-            await self._begin(old, stored, registered, successor, request, inbox_id)
-        return successor, False
+            while True:
+                async with self._intake.holding(execution_id) as old:
+                    try:
+                        await self._superseded(old)
+                    except Void:
+                        # The other one was refused: nothing stands in the way of this one.
+                        continue
+                    await self._begin(old, stored, registered, successor, request, inbox_id, turn)
+                return successor, False
+
+    async def _superseded(self, old: Live) -> None:
+        """Another rerun of it is under way: return when that is durable."""
+        if old.state.superseded_by is not None:
+            await self._runner.durable(old)
 
     async def _begin(
         self,
@@ -92,8 +105,10 @@ class Reruns:
         successor: str,
         request: Rerun,
         inbox_id: int | None,
+        turn: Turn,
     ) -> None:
-        self._intake.check_served(successor, registered)
+        # From here to the queue nobody else gets a turn: what is judged is what is written.
+        self._intake.check_served(successor, registered.program)
         registered.check_input(old.state.input)
         search = {**search_of(registered, old.state.input), **stored.start.search}
         program, moment = registered.program, self._runner.moment()
@@ -111,15 +126,5 @@ class Reruns:
         if inbox_id is not None:
             old.inbox_ids.append(inbox_id)
         live = Live(successor, program, state, 0, standing_of(state))
-        await self._starter.begin(live, first, start, beside=self._runner.last_beside(old, last))
-
-    async def _durable(self, old: Live) -> None:
-        """Wait until what another request has decided is durable; raises why it was refused."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def told(error: Exception | None) -> None:
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
-
-        self._runner.when_durable(old, told)
-        await done
+        live.beside = self._runner.last_beside(old, last)
+        await self._starter.begin(live, first, start, turns=[turn])

@@ -30,8 +30,8 @@ from makegood.core.outstanding import (
 )
 from makegood.engine.alarm import Alarm
 from makegood.engine.calling import Calls, is_open, service_of
-from makegood.engine.committer import Pending, Settled
-from makegood.engine.live import Live, append_of
+from makegood.engine.committer import Pending, Settled, durable
+from makegood.engine.live import Live, append_of, as_others_hear
 from makegood.engine.log import log, names
 from makegood.engine.parking import Parking, Writing
 from makegood.engine.places import Places
@@ -97,27 +97,18 @@ class Runner:
         """Now, or then, and some chance."""
         return Moment(self._clock.now_ms() if at_ms is None else at_ms, random.getrandbits(64))
 
-    def begin(
-        self,
-        execution: Live,
-        record: Record,
-        start: Start,
-        told: Settled,
-        *,
-        waits: bool = False,
-        beside: Pending | None = None,
-    ) -> None:
-        """Take in a new execution whose first record has been decided.
+    def begin(self, execution: Live, record: Record, start: Start, told: Settled, *, waits: bool = False) -> None:
+        """Take in a new execution whose first record has been decided. Who begins one has the turn of its id.
 
         Args:
             waits: There is no room for it: it is stored as due, for whoever has room.
-            beside: What is written if and only if that record is.
         """
+        assert execution.id not in self.live
         if waits and not execution.state.ended:  # One that ends at once needs no room, and waits for nothing.
-            self.parking.park_new(execution, record, start, told, beside)
+            self.parking.park_new(execution, record, start, told)
             return
         self.live[execution.id] = execution
-        self._advance(execution, record, self.moment(record.at_ms), start=start, told=told, beside=beside)
+        self._advance(execution, record, self.moment(record.at_ms), start=start, told=told)
 
     def last_beside(self, execution: Live, record: Record) -> Pending:
         """The last record of an execution that has ended, to be written with the first one of its successor."""
@@ -164,11 +155,17 @@ class Runner:
         self._advance(execution, record, moment, told=told)
 
     def when_durable(self, execution: Live, told: Settled) -> None:
-        """Call back when everything decided so far is durable."""
+        """Call back when everything decided so far is durable; with Void if it never came to be."""
         if execution.queued:
             execution.on_durable.append(told)
         else:
             told(None)
+
+    async def durable(self, execution: Live) -> None:
+        """Return when everything decided so far is durable; raises Void if it never came to be."""
+        done, told = durable()
+        self.when_durable(execution, told)
+        await done
 
     # --- one round ---
 
@@ -181,7 +178,6 @@ class Runner:
         start: Start | None = None,
         told: Settled | None = None,
         commands: Sequence[Command] | None = None,
-        beside: Pending | None = None,
     ) -> None:
         """Find places for what is to be sent, append, and arrange what follows. A first record is never divided."""
         state = execution.state
@@ -197,7 +193,7 @@ class Runner:
                     record, sends = None, []
                 record = self._dispatch(execution, command, record, moment)
                 pending.extend(newly_outstanding(state))
-        self._append(execution, record, start, sends, told, beside)
+        self._append(execution, record, start, sends, told)
         if state.more and any(isinstance(each, GoOn) for each in pending):
             asyncio.get_running_loop().call_soon(self._tell_live, execution, inputs.Continue())
         self._set_alarm(execution)
@@ -238,7 +234,6 @@ class Runner:
         start: Start | None,
         sends: list[Send | Attend],
         told: Settled | None,
-        beside: Pending | None = None,
     ) -> None:
         if record is None:
             for send in sends:
@@ -246,12 +241,15 @@ class Runner:
             if told is not None:
                 self.when_durable(execution, told)
             return
-        append = append_of(execution, record, start, None if beside is None else beside[0].together)
+        append = append_of(execution, record, start)
+        beside, execution.beside = execution.beside, None
         ended = execution.state.ended
 
         def settled(error: Exception | None) -> None:
+            # Behind a record that was refused none is written: that was told then.
+            lost = start is None and not execution.leaving
             self._settled(execution, record, sends, told, error, ended=ended)
-            if error is not None and start is None:
+            if error is not None and lost:
                 self._on_lost(execution.id, error)
 
         self._committer.append(append, settled, beside)
@@ -276,10 +274,10 @@ class Runner:
             self._on_record(execution, record)
         if told is not None:
             told(error)
-        if execution.queued == 0 and execution.on_durable:
+        if execution.on_durable and (execution.queued == 0 or error is not None):
             waiting, execution.on_durable = execution.on_durable, []
             for each in waiting:
-                each(error)
+                each(as_others_hear(error))
         if error is None:
             if ended and execution.queued == 0 and execution.state.ended:
                 self.rest(execution)

@@ -6,8 +6,7 @@ runner's. Strangers keep out: nothing is done here to an execution that there is
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from makegood.core.decide import begin
 from makegood.core.events import Record
 from makegood.core.judgement import Settings
 from makegood.core.state import State
-from makegood.engine.committer import Pending
+from makegood.engine.committer import durable
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.intake import Store
 from makegood.engine.live import Live, standing_of
@@ -49,7 +48,8 @@ class Starter:
     """Registers definitions and starts executions of them.
 
     Args:
-        only: Executions that are advanced here; others are stored as due. None advances all.
+        turns: Of those that begin executions, by id.
+        ours: Whether an execution is advanced here at all; others are stored as due.
         room: How many more executions may be taken in.
         opened: The store, or raises that the engine is closed.
         check_usable: Raises when the engine is closed or broken.
@@ -63,7 +63,8 @@ class Starter:
         settings: Settings,
         *,
         repeats: Repeats,
-        only: Collection[str] | None,
+        turns: Turns,
+        ours: Callable[[str], bool],
         room: Callable[[], int],
         opened: Callable[[], Store],
         check_usable: Callable[[], None],
@@ -72,12 +73,12 @@ class Starter:
         self._definitions = definitions
         self._registry = registry
         self._settings = settings
-        self._only = only
+        self._ours = ours
         self._room = room
         self._opened = opened
         self._check_usable = check_usable
         self._repeats = repeats
-        self._turns = Turns()
+        self._turns = turns
 
     async def register(self, definition: Definition) -> tuple[Registered, bool]:
         """Register a workflow definition: a new version (True) if its content is new, else the one there is.
@@ -108,28 +109,42 @@ class Starter:
 
         Raises:
             InputError: The input does not fit, or the id is malformed.
-            Conflict: The id is taken by other content, or the business key by a live execution.
+            Conflict: The id is taken by other content, or the business key by a live execution; or the key it is
+                asked under stands for another request.
             NotFound: No such workflow.
             DefinitionError: A service is not registered.
         """
+        if request.id is not None:
+            checked_id(request.id)
+        if once is None:
+            return await self._start(workflow, request, None, look, [])
+        async with self._repeats.turn(once) as turn:
+            if turn is not None:
+                return await self._start(workflow, request, once, look, [turn])
+        # It was done under this key, which does not mean that it is there: it is found, or begins anew.
+        return await self._start(workflow, request, None, look, [])
+
+    async def _start(
+        self,
+        workflow: Definition | str,
+        request: StartRequest,
+        once: KeyedRequest | None,
+        look: Look | None,
+        turns: list[Turn],
+    ) -> Started:
         if request.id is None:
-            return await self._start_new(workflow, request, None, once, look)
-        turn = await self._turns.take(checked_id(request.id))
-        try:
-            if await self._was_started(request.id, request):
-                return Started(request.id, found=True)
-            if once is not None:
-                await self._repeats.done(once)
-            try:
-                return await self._start_new(workflow, request, turn, once, look)
-            except Conflict as conflict:
-                # Another engine that shares the database was quicker by a moment.
-                if conflict.code != "execution_exists" or not await self._was_started(request.id, request):
-                    raise
-                return Started(request.id, found=True)
-        finally:
-            if not turn.kept:
-                turn.give()
+            return await self._start_new(workflow, request, once, look, turns)
+        async with self._turns.turn(request.id) as turn:
+            if not await self._was_started(request.id, request):
+                try:
+                    return await self._start_new(workflow, request, once, look, [*turns, turn])
+                except Conflict as conflict:
+                    # Another engine that shares the database was quicker by a moment.
+                    if conflict.code != "execution_exists" or not await self._was_started(request.id, request):
+                        raise
+        if once is not None:
+            await self._repeats.keep(once)
+        return Started(request.id, found=True)
 
     async def _was_started(self, execution_id: str, request: StartRequest) -> bool:
         """Whether there is an execution of that id. Whoever has room for it goes on with it."""
@@ -143,9 +158,9 @@ class Starter:
         self,
         workflow: Definition | str,
         request: StartRequest,
-        turn: Turn | None,
         once: KeyedRequest | None,
         look: Look | None,
+        turns: list[Turn],
     ) -> Started:
         if isinstance(workflow, Definition):
             registered, _ = await self.register(workflow)
@@ -172,31 +187,30 @@ class Starter:
         )
         live = Live(execution_id, registered.program, state, 0, standing_of(state))
         live.requests += [] if once is None else [once]
-        await self.begin(live, record, start, turn=turn)
+        await self.begin(live, record, start, turns=turns)
         return Started(execution_id, found=False, seen=seen)
 
     async def begin(
-        self, live: Live, record: Record, start: Start, *, turn: Turn | None = None, beside: Pending | None = None
+        self, live: Live, record: Record, start: Start, *, turns: Sequence[Turn], served: bool = True
     ) -> None:
         """Take in a new execution; return when its start is durable, or raise why it was refused.
 
         Args:
-            turn: Given back then.
-            beside: What is written if and only if the start is.
+            turns: That of its id, and perhaps others: given back then.
+            served: Whether its services are all here; else it is stored as due, for an engine that has them.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if turn is not None:
+        done, settled = durable()
+        for each in turns:
             # Kept until the start is durable, also when nobody waits for it any more.
-            turn.kept = True
+            each.kept = True
 
         def told(error: Exception | None) -> None:
-            if turn is not None:
-                turn.give()
-            if not done.done():
-                done.set_result(None) if error is None else done.set_exception(error)
+            for each in turns:
+                each.give()
+            settled(error)
 
-        not_ours = self._only is not None and live.id not in self._only
-        self._runner.begin(live, record, start, told, waits=not_ours or self._room() <= 0, beside=beside)
+        waits = not served or not self._ours(live.id) or self._room() <= 0
+        self._runner.begin(live, record, start, told, waits=waits)
         await done
 
     def _check_services(self, services: frozenset[str], workflow: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,11 @@ class StartRequest:
 
 
 class Turn:
-    """The right to start an execution of one id."""
+    """The right to do what one alone may do at a time: begin an execution of an id, act under a key.
+
+    Attributes:
+        kept: It is given back later, whatever becomes of the one who took it.
+    """
 
     __slots__ = ("_give", "kept")
 
@@ -48,23 +53,33 @@ class Turn:
 
 
 class Turns:
-    """One start at a time for each id: the second finds what the first has made durable."""
+    """One at a time for each name, such as the id of an execution: the second finds what the first made durable."""
 
     def __init__(self) -> None:
         self._taken: dict[str, asyncio.Future[None]] = {}
 
-    async def take(self, execution_id: str) -> Turn:
-        """Wait until nobody else starts that id."""
-        while (taken := self._taken.get(execution_id)) is not None:
+    async def take(self, name: str) -> Turn:
+        """Wait until nobody else has the turn of that name."""
+        while (taken := self._taken.get(name)) is not None:
             await asyncio.wait([taken])
         given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._taken[execution_id] = given
+        self._taken[name] = given
 
         def give() -> None:
-            del self._taken[execution_id]
+            del self._taken[name]
             given.set_result(None)
 
         return Turn(give)
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[Turn]:
+        """The turn of that name, given back at the end unless it is kept beyond it."""
+        turn = await self.take(name)
+        try:
+            yield turn
+        finally:
+            if not turn.kept:
+                turn.give()
 
 
 def start_hash(request: StartRequest) -> str:

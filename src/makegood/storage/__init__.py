@@ -1,4 +1,4 @@
-"""The database behind the ports `Journal` and `Leases`: memory, SQLite and PostgreSQL, one codec for all.
+"""The database behind the ports `Journal`, `Requests` and `Leases`: memory, SQLite and PostgreSQL, one codec for all.
 
 Strangers keep out: no judgement about executions, only what is kept and who may write it. The one
 way in is `open_store`; a driver is imported when its store is opened, not before.

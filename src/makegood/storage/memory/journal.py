@@ -7,6 +7,7 @@ Everything happens between two awaits, so that each method is atomic. Two stores
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -76,7 +77,7 @@ class _Kept:
 
 
 class MemoryStore:
-    """Both storage ports, in memory.
+    """The storage ports, in memory.
 
     Args:
         after: A store whose contents this one takes over; that one is fenced from now on.
@@ -260,10 +261,15 @@ class MemoryStore:
         copy = replace(request, answer=msgspec.json.decode(msgspec.json.encode(request.answer)))
         self._kept.requests.setdefault(request.key, copy)
 
-    async def forget(self, before_ms: int) -> None:
+    async def forget(self, before_ms: int, *, limit: int) -> int:
         """See `Requests.forget`."""
         self._check_open()
-        self._kept.requests = {key: each for key, each in self._kept.requests.items() if each.at_ms >= before_ms}
+        requests = self._kept.requests
+        old = [each for each in requests.values() if each.at_ms < before_ms]
+        old = heapq.nsmallest(limit, old, key=lambda each: each.at_ms)
+        for each in old:
+            del requests[each.key]
+        return len(old)
 
     # --- Leases --------------------------------------------------------------------------------
 

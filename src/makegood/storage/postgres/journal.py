@@ -1,4 +1,4 @@
-"""`PostgresStore`: the ports `Journal` and `Leases` over a database that several workers share.
+"""`PostgresStore`: the ports `Journal`, `Requests` and `Leases` over a database that several workers share.
 
 Strangers keep out: this module only brings its parts together. `writer` writes, `claims` takes,
 `reader` reads, `worker` keeps the lease; each has connections of its own, so that none waits for another.
@@ -33,7 +33,7 @@ READERS = 3
 
 
 class PostgresStore:
-    """Both storage ports. Connects with the first thing that is asked of it.
+    """The storage ports. Connects with the first thing that is asked of it.
 
     Args:
         dsn: `postgresql://...`, as libpq has it; `pgbouncer=true` for a pooler in transaction mode.
@@ -155,9 +155,10 @@ class PostgresStore:
         """See `Requests.keep`."""
         await self._read(self._reads.ask(QUERIES["insert_request"], *rows.request_row(request)), writing=True)
 
-    async def forget(self, before_ms: int) -> None:
+    async def forget(self, before_ms: int, *, limit: int) -> int:
         """See `Requests.forget`."""
-        await self._read(self._reads.ask(QUERIES["forget_requests"], before_ms), writing=True)
+        gone = await self._read(self._reads.ask(QUERIES["forget_requests"], before_ms, limit), writing=True)
+        return len(gone)
 
     # --- Leases --------------------------------------------------------------------------------
 

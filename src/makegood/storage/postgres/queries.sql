@@ -400,8 +400,11 @@ INSERT INTO makegood.keyed_request (key, content, at_ms, answer) VALUES ($1, $2,
 SELECT key, content, at_ms, answer FROM makegood.keyed_request WHERE key = $1
 
 -- name: forget_requests
--- safe: only what nobody repeats any more.
-DELETE FROM makegood.keyed_request WHERE at_ms < $1
+-- safe: only what nobody repeats any more, a piece at a time; another worker that is at it takes others.
+DELETE FROM makegood.keyed_request WHERE key IN (
+    SELECT k.key FROM makegood.keyed_request AS k WHERE k.at_ms < $1
+    ORDER BY k.at_ms LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
+RETURNING key
 
 -- name: counts
 -- safe: a read of one index, of so many entries for each state at most.

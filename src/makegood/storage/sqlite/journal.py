@@ -1,4 +1,4 @@
-"""`SqliteStore`: the ports `Journal` and `Leases` over one SQLite file.
+"""`SqliteStore`: the ports `Journal`, `Requests` and `Leases` over one SQLite file.
 
 Strangers keep out: this module only hands work to the lanes. `writer` writes, `reader` reads,
 `inbox` talks to other processes; each has its connection and its thread, so that a list never waits
@@ -44,7 +44,7 @@ INBOX_MAX = 10_000
 
 
 class SqliteStore:
-    """Both storage ports over a file. Made by `open`."""
+    """The storage ports over a file. Made by `open`."""
 
     shared = False
 
@@ -223,9 +223,9 @@ class SqliteStore:
         """See `Requests.keep`."""
         await self._write_lane.run(partial(self._writing().keep, request))
 
-    async def forget(self, before_ms: int) -> None:
+    async def forget(self, before_ms: int, *, limit: int) -> int:
         """See `Requests.forget`."""
-        await self._write_lane.run(partial(self._writing().forget, before_ms))
+        return await self._write_lane.run(partial(self._writing().forget, before_ms, limit))
 
     # --- Leases --------------------------------------------------------------------------------
 

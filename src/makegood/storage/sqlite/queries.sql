@@ -67,8 +67,8 @@ INSERT OR IGNORE INTO keyed_request (key, content, at_ms, answer) VALUES (?, ?, 
 SELECT key, content, at_ms, answer FROM keyed_request WHERE key = ?
 
 -- name: forget_requests
--- safe: only what nobody repeats any more.
-DELETE FROM keyed_request WHERE at_ms < ?
+-- safe: only what nobody repeats any more, a piece at a time.
+DELETE FROM keyed_request WHERE key IN (SELECT key FROM keyed_request WHERE at_ms < ? ORDER BY at_ms LIMIT ?)
 
 -- name: count
 -- safe: a read of one index, of so many entries at most.
@@ -95,19 +95,21 @@ FROM execution AS e
 -- safe: read in the transaction that takes them; owners below this engine's id are gone, it holds the lock.
 SELECT e.id FROM execution AS e WHERE e.owner < ? ORDER BY e.owner, e.crashes LIMIT ?
 
--- name: left_over_one
--- safe: as left_over, for one id.
-SELECT e.id FROM execution AS e WHERE e.id = ? AND e.owner < ?
+-- name: left_over_of
+-- safe: as left_over, for some ids, which come as one list.
+SELECT e.id FROM json_each(?) AS these JOIN execution AS e ON e.id = these.value WHERE e.owner < ?
+ORDER BY e.owner, e.crashes LIMIT ?
 
 -- name: due
 -- safe: read in the transaction that takes them.
 SELECT e.id FROM execution AS e WHERE e.parked = 1 AND e.wake_at_ms <= ? AND e.ended_at_ms IS NULL
 ORDER BY e.wake_at_ms LIMIT ?
 
--- name: due_one
--- safe: as due, for one id; `early` takes it whatever its time.
-SELECT e.id FROM execution AS e
-WHERE e.id = ?1 AND e.parked = 1 AND e.ended_at_ms IS NULL AND (?3 OR e.wake_at_ms <= ?2)
+-- name: due_of
+-- safe: as due, for some ids, which come as one list; `early` takes them whatever their time.
+SELECT e.id FROM json_each(?1) AS these JOIN execution AS e ON e.id = these.value
+WHERE e.parked = 1 AND e.ended_at_ms IS NULL AND (?3 OR e.wake_at_ms <= ?2)
+ORDER BY e.wake_at_ms LIMIT ?4
 
 -- name: take
 -- safe: raises the counter in the write that takes the row, and only if its last owner did not end gracefully.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import apsw
+import msgspec
 
 from makegood.errors import Fenced, StorageError, StorageUnavailable
 from makegood.ports import Append, KeyedRequest, Standing, Stored, StoredDefinition
@@ -197,14 +198,12 @@ class Writer:
     def _left_over(self, limit: int, only: Collection[str] | None) -> list[str]:
         if only is None:
             return self._column("left_over", self.me, limit)
-        found = (self._one("left_over_one", each, self.me) for each in only)
-        return [each for each in found if each is not None][:limit]
+        return self._column("left_over_of", _listed(only), self.me, limit)
 
     def _due(self, now_ms: int, limit: int, only: Collection[str] | None, early: bool) -> list[str]:
         if only is None:
             return self._column("due", now_ms, limit)
-        found = (self._one("due_one", each, now_ms, early) for each in only)
-        return [each for each in found if each is not None][:limit]
+        return self._column("due_of", _listed(only), now_ms, early, limit)
 
     def clear_crashes(self, execution_ids: Collection[str]) -> None:
         """See `Leases.clear_crashes`."""
@@ -216,10 +215,11 @@ class Writer:
         with self._transaction():
             self._execute("insert_request", [rows.request_row(request)])
 
-    def forget(self, before_ms: int) -> None:
+    def forget(self, before_ms: int, limit: int) -> int:
         """See `Requests.forget`."""
         with self._transaction():
-            self._connection.execute(QUERIES["forget_requests"], (before_ms,))
+            self._connection.execute(QUERIES["forget_requests"], (before_ms, limit))
+            return self._connection.changes()
 
     def inbox_done(self) -> list[int]:
         """Requests that are settled here and may still lie in the inbox file."""
@@ -284,6 +284,10 @@ class Writer:
 
     def _column(self, name: str, *values: Any) -> list[Any]:
         return [row[0] for row in self._connection.execute(QUERIES[name], values).fetchall()]
+
+
+def _listed(ids: Collection[str]) -> str:
+    return msgspec.json.encode(list(ids)).decode()
 
 
 def row_as_read(row: rows.Row) -> rows.Row:
