@@ -9,9 +9,9 @@ import asyncio
 
 from makegood.core.decide import rerun
 from makegood.core.judgement import Settings
-from makegood.core.rerunning import Rerun, rerun_id
+from makegood.core.rerunning import Rerun, not_failed, rerun_id
 from makegood.engine.definitions import Definitions, Registered, search_of
-from makegood.engine.intake import Intake, Store
+from makegood.engine.intake import Elsewhere, Intake, Store
 from makegood.engine.live import Live, standing_of
 from makegood.engine.requests import rerun_of
 from makegood.engine.runner import Runner
@@ -76,12 +76,17 @@ class Reruns:
             if found.start.rerun_of != execution_id:
                 raise id_taken(successor)
             return successor, True
-        async with self._intake.holding(execution_id) as old:
-            # From here to the queue nobody else gets a turn: what is judged is what is written.
-            if old.state.superseded_by == successor:
-                await self._durable(old)
-                return successor, True
-            await self._begin(old, stored, registered, successor, request, inbox_id)
+        try:
+            async with self._intake.holding(execution_id) as old:
+                # From here to the queue nobody else gets a turn: what is judged is what is written.
+                if old.state.superseded_by == successor:
+                    await self._durable(old)
+                    return successor, True
+                await self._begin(old, stored, registered, successor, request, inbox_id)
+        except Elsewhere:
+            if stored.standing.ended_at_ms is None:
+                raise not_failed(execution_id, stored.standing.status) from None
+            raise
         return successor, False
 
     async def _begin(
