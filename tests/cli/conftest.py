@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from cli_runs import Cli, Elsewhere, Ran
-from recording_service import RecordingService
 
 from makegood.cli import _run
+from recording_service import RecordingService
 
 TRIP = """\
 name: trip

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 from cli_runs import Cli, Elsewhere
+
 from recording_service import Answer, RecordingService
 
 SLOW_TO_LOAD = ("apsw", "jsonschema_rs", "pyreqwest", "re2", "rich", "typer", "uvloop", "yaml")

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from cli_runs import Cli, Ran
+
 from recording_service import Answer, RecordingService
 
 PAGE = Path(__file__).parents[2] / "docs/howto/rerun-from-a-step.md"

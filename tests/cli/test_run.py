@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from cli_runs import Cli
-from recording_service import Answer, RecordingService
 
 from makegood.errors import StorageUnavailable
 from makegood.storage.sqlite.lock import EngineLock
+from recording_service import Answer, RecordingService
 
 REFUSED = Answer(409, {"error": {"code": "no_money", "message": "the card is empty"}})
 
