@@ -95,3 +95,16 @@ class Served:
             return reply.status, json.loads(raw) if raw[:1] in (b"{", b"[") else raw
         finally:
             connection.close()
+
+
+def has_port(pid: int, port: int) -> bool:
+    """Whether a process has a TCP connection from that port."""
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if int(words[1].split(":")[1], 16) == port:
+            inodes.add(f"socket:[{words[9]}]")
+    try:
+        return any(os.readlink(each) in inodes for each in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False

@@ -8,7 +8,7 @@ from sources import Source, all_tests, dotted
 
 SLEEPS = ("time.sleep", "asyncio.sleep", "anyio.sleep", "sleep")
 ALLOWED = {
-    "tests/api/test_api_scenarios.py": "plays scenarios in which people act at a moment of a real clock",
+    "tests/api/scenario_plays.py": "plays scenarios in which people act at a moment of a real clock",
     "tests/engine/engine_plays.py": "plays scenarios in which people act at a moment of a real clock",
     "tests/services/misbehaving.py": "a server that is slow on purpose",
 }

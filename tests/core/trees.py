@@ -110,7 +110,7 @@ def _child(draft: _Draft, depth: int) -> dict[str, Any]:
     """A call of another workflow: a new one, or one that is called elsewhere too."""
     if not draft.children or draft.nesting >= NESTING_MAX:
         return _call(draft, depth)
-    detached = draft.chance(6) or draft.inside_finally
+    detached = draft.chance(6)
     if draft.workflows and draft.chance(4):
         name = draft.one_of(*draft.workflows)["name"]
     else:

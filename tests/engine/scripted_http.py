@@ -26,6 +26,9 @@ class ScriptedHttp:
     """Serves `/{service}/{method}` by script.
 
     `on_read` is called after each request was read, and says whether the caller died of it.
+
+    Attributes:
+        caller_port: From which the last request came.
     """
 
     def __init__(self, services: ScriptedServices, on_read: Callable[[Call], bool] = lambda _call: False) -> None:
@@ -33,6 +36,7 @@ class ScriptedHttp:
         self._on_read = on_read
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.caller_port = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -73,6 +77,7 @@ class ScriptedHttp:
         asked = _invocation(line.split(" ")[1], headers, json.loads(body) if body else None)
         call, scripted = self.services.read(asked, _now_ms(), headers)
         book_in_time(self.services, call, scripted)
+        self.caller_port = writer.get_extra_info("peername")[1]
         if self._on_read(call):
             return False
         if scripted.kind == "hang":

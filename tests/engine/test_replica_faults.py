@@ -19,6 +19,7 @@ import pytest
 from tests.postgres_cluster import cluster, database, statement
 
 import makegood as mg
+from served import has_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -276,7 +277,7 @@ async def test_a_poison_execution_is_quarantined_and_the_rest_goes_on(dsn: str) 
                 # Whoever called: the one whose connection this is dies of it.
                 port = writer.get_extra_info("peername")[1]
                 for each in replicas:
-                    if each.process.poll() is None and _has_port(each.process.pid, port):
+                    if each.process.poll() is None and has_port(each.process.pid, port):
                         kills.append(each.process.pid)
                         each.send(signal.SIGKILL)
             writer.close()
@@ -303,16 +304,3 @@ async def test_a_poison_execution_is_quarantined_and_the_rest_goes_on(dsn: str) 
         assert await ends(engine, await started(engine, 3)) == ["completed"] * 3
         for each in replicas:
             each.close()
-
-
-def _has_port(pid: int, port: int) -> bool:
-    """Whether a process has a TCP connection from that port."""
-    inodes = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        if int(words[1].split(":")[1], 16) == port:
-            inodes.add(f"socket:[{words[9]}]")
-    try:
-        return any(os.readlink(each) in inodes for each in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False

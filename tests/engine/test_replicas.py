@@ -13,10 +13,10 @@ from tests.postgres_cluster import cluster, database, statement
 from tests.postgres_proxy import proxied
 
 import makegood as mg
-from makegood.core.inputs import Cancel
+from makegood.core.inputs import Cancel, Signal
 from makegood.engine import inbox as engine_inbox
 from makegood.engine.inbox import Inbox
-from makegood.errors import Refused, StorageUnavailable
+from makegood.errors import Conflict, Refused, StorageUnavailable
 from makegood.storage.postgres import PostgresStore
 
 pytestmark = pytest.mark.anyio
@@ -240,6 +240,33 @@ async def test_a_verdict_that_is_not_given_in_time_is_pending_and_given_later(
         await until(lambda: rows(dsn, "verdict", "request") == [("",)])
         service.gate.set()
         assert (await execution.end())["error"]["message"] == "enough"
+
+
+async def test_a_request_that_is_sent_again_while_it_is_pending_is_done_once(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_inbox, "OWNER_S", 0.2)
+    service = Counting()
+    flow = mg.workflow(
+        "w", mg.call("a", "s.wait"), mg.signal("b", "go"), mg.signal("c", "go"), output=["${steps.b}", "${steps.c}"]
+    )
+    async with replicas(dsn, service, 3, lease_seconds=30.0) as (owner, other, third):
+        execution = await owner.start(flow, 1, id="x")
+        await service.called.wait()
+        reading: Inbox = owner._parts.inbox  # type: ignore[union-attr]
+        reading.halt()
+        for engine in (other, third):
+            once = engine.repeats.keyed("key", "signal x", 1)
+            assert await engine.request("x", Signal("go", 1), once=once) == "pending"
+        reading._task = None
+        reading.start()
+        await until(lambda: rows(dsn, "verdict", "request") == [("",), ("",)])
+        assert await third.request("x", Signal("go", 1), once=third.repeats.keyed("key", "signal x", 1)) == "accepted"
+        with pytest.raises(Conflict):
+            await other.request("x", Signal("go", 2), once=other.repeats.keyed("key", "signal x", 2))
+        await other.signal("x", "go", 2)
+        service.gate.set()
+        assert await execution.result() == [1, 2]
 
 
 async def test_what_lies_in_the_inbox_is_heard_before_a_signal_that_came_later(dsn: str) -> None:

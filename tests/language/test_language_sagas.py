@@ -47,10 +47,7 @@ REFUSED = [
     (("{id: f, try: [], catch: [{steps: [" + PIVOT + "]}]}",), "pivot_in_scope", "inside the try 'f'"),
     (("{id: pay, call: x.pay, pivot: true, compensation: x.z}",), "compensation_of_pivot", "or `pivot`"),
     (("{id: t, try: [], finally: [{id: b, call: x.y, compensation: x.z}]}",), "compensation_in_finally", "the `finally` of 't'"),
-    (("{id: t, try: [], finally: [[{id: b, workflow: w, detached: true, compensation: x.z}]]}",), "compensation_in_finally", "move the step out"),
-    (("{id: t, try: [], finally: [[{id: b, workflow: w}]]}",), "child_in_finally", "Write detached: true, or move the step out"),
-    (("{id: t, try: [], finally: [{id: b, workflow: w, compensation: x.z}]}",), "child_in_finally", "undone with its parent"),
-    (("{id: t, try: [], finally: [{id: u, try: [], finally: [{id: b, workflow: w}]}]}",), "child_in_finally", "the `finally` of 't'"),
+    (("{id: t, try: [], finally: [[{id: b, workflow: w, compensation: x.z}]]}",), "compensation_in_finally", "move the step out"),
 ]  # fmt: skip
 
 
@@ -68,7 +65,6 @@ ALLOWED = [
     (PIVOT, "{id: b, call: x.y, pivot: true, retriable: true}"),
     (PIVOT, "{id: b, workflow: w, detached: true}", "{id: c, wait: 1s}", "{id: d, set: 1}", "{id: e, signal: go}"),
     (PIVOT, "{id: b, signal: go, timeout: 1s, on_timeout: continue}"),
-    ("{id: t, try: [], finally: [{id: b, workflow: w, detached: true}]}",),
     ("{id: i, if: 'true', then: [" + PIVOT + "], else: [{id: b, call: x.y, compensation: x.z}]}",),
     ("{id: i, switch: [{when: 'true', steps: [" + PIVOT + "]}, {when: 'true', steps: [{id: b, call: x.y}]}]}",),
     ("{parallel: [" + PIVOT + ", {id: b, call: x.y, retriable: true}]}",),

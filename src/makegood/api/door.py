@@ -5,9 +5,10 @@ Here alone it is decided who is let through, and here alone an error becomes an 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,10 @@ from makegood.api.problems import Unacceptable, bad_request, problem
 from makegood.api.table import PUBLIC, ROUTES, Carried, Route
 from makegood.api.tokens import NOBODY, Role, Who
 from makegood.engine.log import log, names
-from makegood.errors import MakegoodError
+from makegood.errors import MakegoodError, StorageUnavailable
 
+ANSWER_S = 10.0
+"""So long an answer may take; what waits for an execution may take that much longer."""
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -123,7 +126,7 @@ class _Path:
                 server=self._server, head=passing.head, who=passing.who, path=scope["path_params"],
                 parameters=parameters,
             )  # fmt: skip
-            passing.answer = await route.handler(asked)
+            passing.answer = await _in_time(route.handler(asked), parameters)
             return
         with self._server.traffic.write(_queued(self._server)):
             passing.answer = await self._write(scope, receive, passing, route, parameters)
@@ -146,7 +149,7 @@ class _Path:
         )
         verdict = "failed"
         try:
-            answer = await route.handler(asked)
+            answer = await _in_time(route.handler(asked), parameters)
             verdict = str(answer.status) if isinstance(answer, Answer) else "200"
             return answer
         except Exception as error:
@@ -162,6 +165,18 @@ class _Path:
                 origin=client[0] if client else "",
                 verdict=verdict,
             )
+
+
+async def _in_time(handled: Awaitable[Answer | Stream], parameters: Mapping[str, Any]) -> Answer | Stream:
+    """The answer, unless the database keeps it waiting for too long, beyond what was asked for."""
+    try:
+        async with asyncio.timeout(ANSWER_S + (parameters.get("wait") or 0) / 1000):
+            return await handled
+    except TimeoutError:
+        raise StorageUnavailable(
+            f"the database did not answer within {ANSWER_S:g} s. What was asked may still be done: ask again, "
+            "a write with the same id or Idempotency-Key."
+        ) from None
 
 
 def _queued(server: Server) -> int:

@@ -16,7 +16,8 @@ from makegood.app.reading import path_of, reading
 from makegood.app.wiring import settings_of
 from makegood.engine.client import Engine
 from makegood.engine.definitions import check_payload
-from makegood.errors import NotFound, Refused, StorageHeld, nearest
+from makegood.engine.verdicts import refusal_of
+from makegood.errors import NotFound, StorageHeld, nearest
 from makegood.model import SignalStep
 from makegood.ports import Slot
 from makegood.services import Registry
@@ -145,7 +146,7 @@ async def _decided_here(database: str, config: Config, execution_id: str, kind: 
 async def _decided_there(database: str, execution_id: str, kind: str, body: dict[str, Any]) -> Verdict:
     told = await (_asked_postgres if is_postgres(database) else _asked_file)(database, execution_id, kind, body)
     if told:
-        raise Refused(told)
+        raise refusal_of(told)
     async with reading(database) as store:
         view = await store.describe(execution_id)
     return Verdict(verdict="pending" if told is None else "accepted", by_engine=True, view=view)

@@ -68,10 +68,7 @@ def _check_rerunnable(old: State) -> None:
             status=old.status,
         )
     if old.status != "failed":
-        raise Refused(
-            f"execution {old.execution_id} is {old.status} and cannot be rerun; only a failed one can be",
-            status=old.status,
-        )
+        raise not_failed(old.execution_id, old.status)
     if old.parent is not None and old.root != old.execution_id:
         raise _refused(
             old,
@@ -244,6 +241,11 @@ def _has_effect(node: Node, instance: Instance) -> bool:
     if instance.compensation == "done":
         return False
     return instance.forward in {"succeeded", "unknown"} or instance.active
+
+
+def not_failed(execution_id: str, status: str) -> Refused:
+    """It is in a state from which nothing is rerun."""
+    return Refused(f"execution {execution_id} is {status} and cannot be rerun; only a failed one can be", status=status)
 
 
 def _refused(old: State, why: str, *, code: str) -> Refused:

@@ -402,6 +402,11 @@ class Engine(ForOperators, ForScripts):
         return self._open_parts.vitals
 
     @property
+    def acts(self) -> bool:
+        """Whether it may go on with executions: it is open, and no other engine can have declared it dead."""
+        return self._open_parts.tenure.holds()
+
+    @property
     def queued(self) -> int:
         """How many records wait to be written."""
         return self._open_parts.committer.queued

@@ -16,11 +16,12 @@ from makegood.engine.definitions import check_payload
 from makegood.engine.intake import AFTER_TROUBLE_S, Elsewhere, Intake, Store
 from makegood.engine.live import Live, Void
 from makegood.engine.log import log, names
-from makegood.engine.repeats import Repeats
+from makegood.engine.repeats import Repeats, once_in, once_of
 from makegood.engine.requests import message_of, request_of
 from makegood.engine.runner import Runner
 from makegood.engine.starts import Turn
-from makegood.errors import Fenced, Refused, StorageError
+from makegood.engine.verdicts import refusal_of, verdict_of
+from makegood.errors import Fenced, StorageError
 from makegood.ports import InboxRow, KeyedRequest
 
 INBOX_S = 0.25
@@ -112,26 +113,30 @@ class Inbox:
             InputError: The payload of a signal does not fit.
             Conflict: The key stands for another request.
         """
-        if once is None:
-            return await self._ask(execution_id, news, inbox_id)
-        async with self._repeats.turn(once) as turn:
-            return turn is None or await self._ask(execution_id, news, inbox_id, once, turn)
+        try:
+            if once is None:
+                await self._ask(execution_id, news, inbox_id)
+                return True
+            async with self._repeats.turn(once) as turn:
+                if turn is not None:
+                    await self._ask(execution_id, news, inbox_id, once, turn)
+                    return True
+        except Elsewhere:
+            if inbox_id is not None:
+                raise
+            return await self._ask_owner(execution_id, news, once)
+        if inbox_id is not None:
+            await self._store.drop_inbox([inbox_id])
+        return True
 
     async def _ask(
         self, execution_id: str, news: inputs.Input, inbox_id: int | None,
         once: KeyedRequest | None = None, turn: Turn | None = None,
-    ) -> bool:  # fmt: skip
+    ) -> None:  # fmt: skip
         for number in range(1, TURNS_MAX + 1):
             try:
                 await self._decide(execution_id, news, inbox_id, once, turn)
-            except Elsewhere:
-                if inbox_id is not None:
-                    raise
-                decided = await self._ask_owner(execution_id, news)
-                if once is not None:
-                    # Left with its owner, who decides it once; a repetition would be another.
-                    await self._repeats.keep(once)
-                return decided
+                return
             except Void:
                 # What it was judged by never came to be.
                 if number == TURNS_MAX:
@@ -141,9 +146,6 @@ class Inbox:
                 if not self._store.shared or number == TURNS_MAX:
                     raise
                 await asyncio.sleep(VERDICT_S)
-            else:
-                return True
-        raise AssertionError
 
     async def _decide(
         self,
@@ -176,8 +178,10 @@ class Inbox:
         if effectless and once is not None:
             await self._repeats.keep(once)
 
-    async def _ask_owner(self, execution_id: str, news: inputs.Input) -> bool:
-        number = await self._store.put_request(execution_id, *message_of(news))
+    async def _ask_owner(self, execution_id: str, news: inputs.Input, once: KeyedRequest | None) -> bool:
+        kind, body = message_of(news)
+        # Its owner keeps the key together with the effect, so that nobody's death comes between the two.
+        number = await self._store.put_request(execution_id, kind, body if once is None else body | once_in(once))
         loop = asyncio.get_running_loop()
         until_s = loop.time() + OWNER_S
         while (verdict := await self._store.verdict(number)) is None:
@@ -185,7 +189,7 @@ class Inbox:
                 return False
             await asyncio.sleep(VERDICT_S)
         if verdict:
-            raise Refused(verdict)
+            raise refusal_of(verdict)
         return True
 
     async def _tell(
@@ -255,7 +259,8 @@ class Inbox:
             elif row.kind == "rerun":
                 await self._on_rerun(row)
             else:
-                await self.request(row.execution_id, request_of(row.kind, row.body), inbox_id=row.id)
+                news, once = request_of(row.kind, row.body), once_of(row.body)
+                await self.request(row.execution_id, news, inbox_id=row.id, once=once)
         except Elsewhere:
             # Another worker has taken the execution, and finds this in its own inbox.
             return
@@ -264,4 +269,4 @@ class Inbox:
             raise
         except Exception as error:  # noqa: BLE001 - one that cannot be understood must not stop the others
             log.warning(names.REQUEST_DROPPED, execution=row.execution_id, kind=row.kind, error=repr(error))
-            await self._store.drop_inbox([row.id], verdict=str(error) or repr(error))
+            await self._store.drop_inbox([row.id], verdict=verdict_of(error))

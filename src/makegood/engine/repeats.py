@@ -95,6 +95,20 @@ class Repeats:
         await self._opened().keep(replace(request, answer=answer))
 
 
+def once_in(request: KeyedRequest) -> dict[str, Any]:
+    """The key, beside the arguments of a request that is left for another worker."""
+    return {"once": [request.key, request.content, request.at_ms]}
+
+
+def once_of(body: Any) -> KeyedRequest | None:
+    """The key that came with a request; None without one."""
+    match body:
+        case {"once": [str(key), str(content), int(at_ms)]}:
+            return KeyedRequest(key=key, content=content, at_ms=at_ms)
+        case _:
+            return None
+
+
 def reused() -> Conflict:
     """The key stands for another request."""
     return Conflict(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from makegood.core.decide import rerun
 from makegood.core.judgement import Settings
-from makegood.core.rerunning import Rerun, rerun_id
+from makegood.core.rerunning import Rerun, not_failed, rerun_id
 from makegood.engine.definitions import Definitions, Registered, search_of
-from makegood.engine.intake import Intake, Store
+from makegood.engine.intake import Elsewhere, Intake, Store
 from makegood.engine.live import Live, Void, standing_of
 from makegood.engine.requests import rerun_of
 from makegood.engine.runner import Runner
@@ -83,13 +83,17 @@ class Reruns:
                     raise id_taken(successor)
                 return successor, True
             while True:
-                async with self._intake.holding(execution_id) as old:
-                    try:
+                try:
+                    async with self._intake.holding(execution_id) as old:
                         await self._superseded(old)
-                    except Void:
-                        # The other one was refused: nothing stands in the way of this one.
-                        continue
-                    await self._begin(old, stored, registered, successor, request, inbox_id, turn)
+                        await self._begin(old, stored, registered, successor, request, inbox_id, turn)
+                except Void:
+                    # The other one was refused: nothing stands in the way of this one.
+                    continue
+                except Elsewhere:
+                    if stored.standing.ended_at_ms is None:
+                        raise not_failed(execution_id, stored.standing.status) from None
+                    raise
                 return successor, False
 
     async def _superseded(self, old: Live) -> None:

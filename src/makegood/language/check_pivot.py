@@ -24,24 +24,14 @@ def check_pivots(definition: Definition, problems: Problems) -> None:
 
 
 def check_finally(definition: Definition, problems: Problems) -> None:
-    """Report every step of a `finally` that something would undo: a compensation, or its parent's abort."""
+    """Report every compensation of a step that a `finally` holds."""
     reported: set[str] = set()
     for scope in walk(definition.steps):
         if not isinstance(scope, Try):
             continue
         for step in walk(scope.finally_):
             undo = step.compensation if isinstance(step, Call | ChildWorkflow) else None
-            if step.id in reported:
-                continue
-            if isinstance(step, ChildWorkflow) and not step.detached:
-                reported.add(step.id)
-                message = (
-                    f"Step {step.id!r} is in the `finally` of {scope.id!r} and calls the workflow {step.workflow!r} "
-                    "as a child, which is undone with its parent; what a finally does is never undone. "
-                    "Write detached: true, or move the step out."
-                )
-                problems.error("child_in_finally", message, step.pointer)
-            elif undo is not None:
+            if undo is not None and step.id not in reported:
                 reported.add(step.id)
                 message = (
                     f"Step {step.id!r} is in the `finally` of {scope.id!r}, and what a finally does is never undone. "
