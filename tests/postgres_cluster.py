@@ -31,6 +31,7 @@ import asyncpg
 import pytest
 
 READY = "database system is ready to accept connections"
+READY_TO_READ = "database system is ready to accept read-only connections"
 SETTINGS = {
     # A kill of the server loses nothing that the operating system has; only a power cut would.
     "fsync": "off",
@@ -64,7 +65,8 @@ def binaries() -> Path | None:
         folder = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
         found = glob.glob(f"{folder}/initdb")
     every = [*found, *([on_path] if on_path else [])]
-    return Path(every[-1]).parent if every else None
+    # Where a link on the path leads to, all the programs are.
+    return Path(every[-1]).resolve().parent if every else None
 
 
 def unprivileged() -> dict[str, Any]:
@@ -130,11 +132,14 @@ class Process:
 class Cluster:
     """A running server.
 
+    Args:
+        standby_of: Follow that one, and take no writes until it is promoted.
+
     Attributes:
         port: On 127.0.0.1.
     """
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, standby_of: Cluster | None = None) -> None:
         self._programs = programs
         self._as = unprivileged()
         self.folder = Path(tempfile.mkdtemp(prefix="makegood-pg-", dir="/tmp"))
@@ -143,20 +148,23 @@ class Cluster:
         self.port = free_port()
         self._names = itertools.count(1)
         self._spare: list[str] = []
-        subprocess.run(
-            [str(programs / "initdb"), "-D", str(self.folder / "data"), "-U", "makegood", "-A", "trust", "-E", "UTF8",
-             "--locale=C", "--no-sync"],
-            check=True, capture_output=True, cwd=self.folder, **self._as,
-        )  # fmt: skip
-        self._process = self._start()
+        data = str(self.folder / "data")
+        if standby_of is None:
+            command = [str(programs / "initdb"), "-D", data, "-U", "makegood", "-A", "trust", "-E", "UTF8",
+                       "--locale=C", "--no-sync"]  # fmt: skip
+        else:
+            command = [str(programs / "pg_basebackup"), "-D", data, "-U", "makegood", "-h", "127.0.0.1",
+                       "-p", str(standby_of.port), "-R", "-X", "stream", "-c", "fast", "--no-sync"]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, **self._as)
+        self._process = self._start(READY if standby_of is None else READY_TO_READ)
 
-    def _start(self) -> Process:
+    def _start(self, ready: str = READY) -> Process:
         settings = [each for name, value in SETTINGS.items() for each in ("-c", f"{name}={value}")]
         command = [
             str(self._programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port),
             "-k", str(self.folder), *settings,
         ]  # fmt: skip
-        return Process(command, READY, cwd=self.folder, **self._as)
+        return Process(command, ready, cwd=self.folder, **self._as)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT ends it in order, SIGQUIT as a crash does."""
@@ -226,16 +234,21 @@ class Cluster:
             thread.submit(asyncio.run, prepare()).result()
 
 
-@functools.cache
-def cluster() -> Cluster:
-    """The cluster of this session. Without PostgreSQL a test is skipped, but fails where `CI` is set."""
+def installed() -> Path:
+    """The programs. Without PostgreSQL a test is skipped, but fails where `CI` is set."""
     programs = binaries()
     if programs is None:
         message = "PostgreSQL is not installed (initdb and postgres are looked for in PATH and /usr/lib/postgresql)"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    made = Cluster(programs)
+    return programs
+
+
+@functools.cache
+def cluster() -> Cluster:
+    """The cluster of this session."""
+    made = Cluster(installed())
     atexit.register(made.close)
     return made
 

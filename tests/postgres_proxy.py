@@ -18,6 +18,7 @@ class Proxy:
 
     Attributes:
         lost: How many answers got lost so far.
+        statements: How many statements were asked for so far.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,8 @@ class Proxy:
         self._links: set[asyncio.Task[None]] = set()
         self._held: asyncio.Event | None = None
         self.lost = 0
+        self.statements = 0
+        self._asked = asyncio.Event()
         self.port = 0
 
     def lose(self, text: str, when: When, times: int = 1) -> None:
@@ -36,6 +39,17 @@ class Proxy:
     def dsn(self, dsn: str) -> str:
         """The same database, through here."""
         return dsn.replace(f":{cluster().port}/", f":{self.port}/")
+
+    def saw_statement(self) -> None:
+        """One more was asked for."""
+        self.statements += 1
+        self._asked.set()
+
+    async def until_statements(self, count: int) -> None:
+        """Return when so many statements have been asked for."""
+        while self.statements < count:
+            self._asked.clear()
+            await self._asked.wait()
 
     def cut_all(self) -> None:
         """As when the network goes."""
@@ -140,6 +154,8 @@ class _Link:
             if kind == b"P":
                 name, text = body.split(b"\0")[:2]
                 self._texts[name] = text.decode()
+            if kind in (b"E", b"Q"):
+                self._proxy.saw_statement()
             if kind == b"B":
                 name = body.split(b"\0")[1]
                 when = self._proxy.armed(self._texts.get(name, ""))
