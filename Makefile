@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime demo test quick check format docs bench lock upgrade clean
+.PHONY: help setup runtime demo test quick soak check format docs bench lock upgrade clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-16s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ test: setup ## all tests; fast ones first
 
 quick: setup ## the tests that take no seconds
 	$(VENV)/python -m pytest -x -q -m "not slow"
+
+soak: setup ## servers under load and faults for SOAK minutes (make soak SOAK=60); OLDER names a revision to upgrade from
+	SOAK=$(or $(SOAK),10) OLDER=$(OLDER) $(VENV)/python -m pytest -q tests/api/test_soak.py tests/api/test_api_scenarios.py tests/engine/test_replica_faults.py tests/engine/test_database_faults.py
 
 # Every check runs, so that one pass shows all there is to mend; any failure fails the target.
 check: setup ## lint, types, layers, locks, docs

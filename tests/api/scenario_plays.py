@@ -67,12 +67,16 @@ class One:
 class Several:
     """Servers on one database, asked in turn; one that was killed is left out and started again.
 
+    Args:
+        source: Where the code is that they run; None for the one here.
+
     Attributes:
         kills: How many have been killed.
     """
 
-    def __init__(self, folder: Path, dsn: str, count: int) -> None:
+    def __init__(self, folder: Path, dsn: str, count: int, source: Path | None = None) -> None:
         self._folder, self._dsn, self._count = folder, dsn, count
+        self.source = source
         self._living: list[Served] = []
         self._services: dict[str, dict[str, Any]] = {}
         self._turn = itertools.count()
@@ -90,7 +94,7 @@ class Several:
             each.__exit__()
 
     async def _start(self) -> None:
-        served = await asyncio.to_thread(replica(self._folder, self._dsn).__enter__)
+        served = await asyncio.to_thread(replica(self._folder, self._dsn, source=self.source).__enter__)
         told: dict[str, dict[str, Any]] = {}
         while told != self._services:
             for name, value in dict(self._services).items():
@@ -113,10 +117,22 @@ class Several:
                 return True
         return False
 
+    @contextlib.asynccontextmanager
+    async def without_one(self) -> AsyncIterator[Served]:
+        """The one that came first, which is asked nothing meanwhile; if it has ended by then, another is started."""
+        served = self._living.pop(0)
+        yield served
+        if served.process.poll() is None:
+            self._living.append(served)
+            return
+        served.__exit__()
+        await self._start()
+
     async def ask(self, method: str, target: str, value: Any = None) -> tuple[int, Any]:
         """What is not answered, because a server died, is asked again elsewhere, under the same key."""
         key = f"{target}-{next(self._keys)}"
         give_up_at_s = time.monotonic() + PATIENCE_S
+        status, told = 0, None
         while time.monotonic() < give_up_at_s:
             if not self._living:
                 await asyncio.sleep(0.05)

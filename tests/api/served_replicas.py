@@ -16,10 +16,11 @@ from served import PATIENCE_S, Served
 LEASE_S = 1.0
 
 
-def replica(folder: Path, dsn: str, node: str = "", *, lease_s: float = LEASE_S) -> Served:
-    """A server on a database, not started yet."""
+def replica(folder: Path, dsn: str, node: str = "", *, lease_s: float = LEASE_S, source: Path | None = None) -> Served:
+    """A server on a database, not started yet; of other code than this, if that is named."""
     words = ("--database", dsn, *(("--node", node) if node else ()))
-    return Served(folder, words, environment={"MAKEGOOD_WORKFLOW_ENGINE__LEASE_SECONDS": str(lease_s)})
+    environment = {"MAKEGOOD_WORKFLOW_ENGINE__LEASE_SECONDS": str(lease_s)}
+    return Served(folder, words, environment=environment | ({} if source is None else {"PYTHONPATH": str(source)}))
 
 
 @contextmanager
@@ -46,8 +47,19 @@ def until(served: Served, method: str, target: str, wanted: int, **headers: str)
         assert time.monotonic() < give_up_at_s, (status, told)
 
 
+class Quiet(http.server.ThreadingHTTPServer):
+    """Says nothing of callers that die."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
 class Desk:
     """A service over HTTP that writes down its calls; `hold` keeps their answers back until `let_go`.
+
+    It does all that it is asked, but `refuse`.
 
     Attributes:
         calls: (method of the service, Idempotency-Key) in order of arrival.
@@ -71,7 +83,7 @@ class Desk:
                 desk._free.wait(PATIENCE_S)
                 body = b'{"done": true}'
                 try:
-                    self.send_response(200)
+                    self.send_response(409 if self.path.endswith("/refuse") else 200)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(body)))
                     self.end_headers()
@@ -82,8 +94,7 @@ class Desk:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/desk"
 
     def hold(self) -> None:
