@@ -56,6 +56,8 @@ class Slot(Enum):
     """A place is held for one `invoke`, which gives it back."""
     BUSY = "busy"
     """All places are taken; `on_free` will say when to ask again."""
+    UNWELL = "unwell"
+    """No endpoint may be called now: each is unhealthy, or its circuit is open. `on_free` says when to ask again."""
     MISSING = "missing"
     """There is no such service."""
 
@@ -64,7 +66,7 @@ class Invoker(Protocol):
     """Calls services."""
 
     on_free: Callable[[str], None] | None
-    """Called with a service's name when a place was given back after somebody was told BUSY."""
+    """Called with a service's name when there may be a place again after somebody was told BUSY or UNWELL."""
 
     def knows(self, service: str) -> bool:
         """Whether there is such a service."""
@@ -80,6 +82,10 @@ class Invoker(Protocol):
 
     def default_timeout_ms(self, service: str) -> int | None:
         """The service's own bound of an attempt, if it has one."""
+        ...
+
+    def wait_ms(self, service: str) -> int:
+        """How long a step may wait for an endpoint that is well (`wait_seconds`)."""
         ...
 
     def reserve(self, service: str) -> Slot:

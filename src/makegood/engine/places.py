@@ -56,7 +56,7 @@ class Places:
                 loop.call_soon(self._on_gone, execution)
                 continue
             slot = self._invoker.reserve(service)
-            if slot is not Slot.BUSY:
+            if slot not in (Slot.BUSY, Slot.UNWELL):
                 queue.popleft()
                 loop.call_soon(self._on_place, execution, Dispatch(key, undo), service, slot)
             return

@@ -207,7 +207,7 @@ class Runner:
         match self._invoker.reserve(service):
             case Slot.GRANTED:
                 return self._granted(execution, command, service, record, moment)
-            case Slot.BUSY:
+            case Slot.BUSY | Slot.UNWELL:
                 self._places.wait(service, execution, command)
                 return record
             case Slot.MISSING:

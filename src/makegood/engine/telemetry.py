@@ -166,6 +166,7 @@ class WatchedInvoker:
         self.names: Callable[[], Any] = invoker.names
         self.strict_idempotent: Callable[[str], bool] = invoker.strict_idempotent
         self.default_timeout_ms: Callable[[str], int | None] = invoker.default_timeout_ms
+        self.wait_ms: Callable[[str], int] = invoker.wait_ms
         self.reserve: Callable[[str], Slot] = invoker.reserve
         self.release: Callable[[str], None] = invoker.release
         self.aclose: Callable[[], Any] = invoker.aclose

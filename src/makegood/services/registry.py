@@ -141,6 +141,11 @@ class Registry:
         found = self._services.get(service)
         return found.config.timeout_ms if found else None
 
+    def wait_ms(self, service: str) -> int:
+        """How long a step may wait for an endpoint of it that is well."""
+        found = self._services.get(service)
+        return found.config.wait_ms if found else 0
+
     def reserve(self, service: str) -> Slot:
         """Take a place for one call, without waiting."""
         found = self._services.get(service)

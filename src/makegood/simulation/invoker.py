@@ -36,6 +36,10 @@ class ScriptedInvoker:
         """None has one of its own."""
         return None
 
+    def wait_ms(self, service: str) -> int:  # noqa: ARG002 - the port's signature
+        """None is ever unwell."""
+        return 0
+
     def reserve(self, service: str) -> Slot:
         """There is always a place."""
         return Slot.GRANTED if service in self._names else Slot.MISSING
