@@ -311,7 +311,7 @@ async def test_what_goes_wrong_with_a_child_is_tried_again_and_stops_nobody_else
         parts = engine._parts
         assert parts is not None
         monkeypatch.setattr(parts.children, "_resolve", Flaky(parts.children._resolve, error, 2))
-        monkeypatch.setattr(parts.children, "_run", Flaky(parts.children._run, error, 3))
+        monkeypatch.setattr(parts.children, "_start", Flaky(parts.children._start, error, 3))
         view = await ended(engine, one(), calling(), value=1)
 
         assert (view["status"], view["output"]) == ("completed", 1)
@@ -323,8 +323,8 @@ async def test_a_child_that_cannot_be_looked_after_stops_its_parent_for_a_person
 ) -> None:
     monkeypatch.setattr(children, "AGAIN_S", (0.0, 0.0))
     async with engine_with(Counting()) as engine:
-        run = Flaky(engine._parts.children._run, error, 3)  # type: ignore[union-attr]
-        monkeypatch.setattr(engine._parts.children, "_run", run)  # type: ignore[union-attr]
+        run = Flaky(engine._parts.children._start, error, 3)  # type: ignore[union-attr]
+        monkeypatch.setattr(engine._parts.children, "_start", run)  # type: ignore[union-attr]
         view = await ended(engine, one(), calling(), value=1)
 
         assert (view["status"], view["suspended"]["reason"]) == ("suspended", "quarantine")

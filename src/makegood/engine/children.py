@@ -20,9 +20,9 @@ from makegood.core.events import Failure
 from makegood.core.inputs import ChildBegun, ChildEnded, ChildRefused, ChildResolved, Compensate, Halt, Suspend
 from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
-from makegood.core.state import ENDS, MOVING, Key, State
+from makegood.core.state import ENDS, MOVING, Key
 from makegood.core.undoing import calling_execution
-from makegood.engine.child_start import call_of, missing, refusal
+from makegood.engine.child_care import call_of, care, end_of, missing, refusal
 from makegood.engine.definitions import Definitions, Registered, business_key_of, search_of
 from makegood.engine.inbox import Inbox
 from makegood.engine.intake import Elsewhere, Intake, Store
@@ -33,7 +33,7 @@ from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
 from makegood.engine.starts import StartRequest, Turn, Turns, start_hash
 from makegood.errors import Conflict, MakegoodError, NotFound, Refused, StorageError
-from makegood.ports import Invoker, Start, Stored
+from makegood.ports import Invoker, Start
 
 News = ChildResolved | ChildBegun | ChildRefused | ChildEnded
 
@@ -87,7 +87,7 @@ class Children:
             self._intake.allow(child.id, ended=True)
         if state.parent is not None and state.root != child.id:
             # How it ended is taken down now: its parent may have it undone before it hears of this.
-            self._go(self._told(state.parent, child.id, _end_of(NOWHERE, state)))
+            self._go(self._told(state.parent, child.id, end_of(NOWHERE, state)))
 
     async def stop(self) -> None:
         """Look after nobody any more."""
@@ -166,10 +166,26 @@ class Children:
             if not self._wanted(parent, command):
                 return
             stored = await self._store.find(child)
-            if command.want == "run":
-                await self._run(parent, key, child, stored, turn)
-            else:
-                await self._reach(parent, key, child, stored, undo=command.want == "undo")
+            status = None if stored is None else stored.standing.status
+            ours = stored is not None and stored.start.parent == calling_execution(parent.state, key)
+            if ours:
+                self._intake.allow(child, ended=status in ENDS)
+            match care(command.want, detached=call_of(parent.state, key).detached, status=status, ours=ours):
+                case "start":
+                    await self._start(parent, key, child, turn)
+                case "refuse":
+                    why = f"its id {child!r} belongs to an execution that somebody else started"
+                    self._refuse(parent, key, Conflict(why, code="id_taken", existing=child))
+                case "tell_gone":
+                    self._news(parent, ChildEnded(key, None))
+                case "tell_begun":
+                    self._news(parent, ChildBegun(key))
+                case "tell_end":
+                    await self._report(parent, key, child)
+                case "ask":
+                    await self._ask(child, undo=command.want == "undo")
+                case "wait":
+                    pass
 
     async def _resolve(self, parent: Live, key: Key) -> None:
         step = call_of(parent.state, key)
@@ -182,21 +198,6 @@ class Children:
         except NotFound as nobody:
             error = missing(parent.state, key, str(nobody))
         self._news(parent, ChildResolved(key, version, error))
-
-    async def _run(self, parent: Live, key: Key, child: str, stored: Stored | None, turn: Turn) -> None:
-        if stored is None:
-            await self._start(parent, key, child, turn)
-            return
-        if stored.start.parent != calling_execution(parent.state, key):
-            why = f"its id {child!r} belongs to an execution that somebody else started"
-            self._refuse(parent, key, Conflict(why, code="id_taken", existing=child))
-            return
-        ended = stored.standing.status in ENDS
-        self._intake.allow(child, ended=ended)
-        if call_of(parent.state, key).detached:
-            self._news(parent, ChildBegun(key))
-        elif ended:
-            await self._report(parent, key, child)
 
     async def _start(self, parent: Live, key: Key, child: str, turn: Turn) -> None:
         """Start a child; return when it is durable, or refused."""
@@ -247,20 +248,8 @@ class Children:
         """Its id or its business key is another's."""
         self._news(parent, ChildRefused(key, Failure(taken.code, str(taken), taken.existing, "rejected")))
 
-    async def _reach(self, parent: Live, key: Key, child: str, stored: Stored | None, *, undo: bool) -> None:
+    async def _ask(self, child: str, *, undo: bool) -> None:
         """Bring the parent's abort to a child, or its turn to be undone."""
-        if stored is None or stored.start.parent != calling_execution(parent.state, key):
-            self._news(parent, ChildEnded(key, None))
-            return
-        status = stored.standing.status
-        self._intake.allow(child, ended=status in ENDS)
-        if call_of(parent.state, key).detached:
-            # It is nobody's from now on.
-            self._news(parent, ChildBegun(key))
-            return
-        if status in ENDS and (not undo or status == "compensated"):
-            await self._report(parent, key, child)
-            return
         try:
             await self._inbox.request(child, Compensate("parent", parent=True) if undo else Halt())
         except Refused as refused:
@@ -271,7 +260,7 @@ class Children:
     # --- news ---
 
     async def _report(self, parent: Live, key: Key, child: str) -> None:
-        self._news(parent, await self._onlooker.look(child, lambda state: _end_of(key, state)))
+        self._news(parent, await self._onlooker.look(child, lambda state: end_of(key, state)))
 
     async def _told(self, parent_id: str, child: str, end: ChildEnded) -> None:
         """Tell a parent of an end; one that cannot be told now looks after its children by itself later.
@@ -313,7 +302,3 @@ class Children:
 
 
 NOWHERE: Key = (-1, ())
-
-
-def _end_of(key: Key, child: State) -> ChildEnded:
-    return ChildEnded(key, child.status, child.output, child.error, child.reclaimed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from makegood.core import inputs
 from makegood.core.children import Family, family_of
@@ -16,7 +16,7 @@ from makegood.core.events import Failure, Record
 from makegood.core.judgement import Settings
 from makegood.core.outstanding import Attend
 from makegood.core.state import MOVING, Key, State
-from makegood.engine.child_start import call_of, missing, refusal
+from makegood.engine.child_care import call_of, care, end_of, missing, refusal
 from makegood.engine.definitions import Registered, business_key_of, check_payload, search_of
 from makegood.errors import Conflict, InputError, NotFound, Refused, nearest
 from makegood.simulation.script import ScriptedServices
@@ -305,7 +305,7 @@ class Member(World):
             return
         for key, _ in list(parent.state.attending):
             if parent.state.instances[key].child == self.name:
-                parent.hear(_end_of(key, self.state))
+                parent.hear(end_of(key, self.state))
 
     def hear(self, news: inputs.Input) -> None:
         """Something that another execution has to say, a moment later."""
@@ -324,10 +324,8 @@ class Member(World):
         match command.want:
             case "resolve":
                 self.hear(self._resolved(key))
-            case "run":
-                self._run(key)
-            case "halt" | "undo":
-                self._reach(key, undo=command.want == "undo")
+            case want:
+                self._see_to(key, want)
 
     def _resolved(self, key: Key) -> inputs.ChildResolved:
         step = call_of(self.state, key)
@@ -338,39 +336,34 @@ class Member(World):
         unfit = refusal(registered, self.state, key)
         return inputs.ChildResolved(key, None if unfit is not None else registered.program.version, unfit)
 
-    def _run(self, key: Key) -> None:
-        name, step = self.state.instances[key].child, call_of(self.state, key)
-        assert name is not None
-        child = self.course.worlds.get(name)
-        if child is None:
-            try:
-                child = self.course.begin(
-                    self.course.workflows[step.workflow],
-                    self.state.instances[key].input,
-                    name,
-                    family_of(self.state, key),
-                )
-            except Conflict as taken:
-                error = Failure(taken.code, str(taken), taken.existing, "rejected")
-                self.hear(inputs.ChildRefused(key, error))
-                return
-            if not child.journal:
-                return  # The engine died over its first record; what is to be done is asked again.
-        if step.detached:
-            self.hear(inputs.ChildBegun(key))
-        elif child.state.ended:
-            self.hear(_end_of(key, child.state))
-
-    def _reach(self, key: Key, *, undo: bool) -> None:
+    def _see_to(self, key: Key, want: Literal["run", "halt", "undo"]) -> None:
         child = self.course.worlds.get(self.state.instances[key].child or "")
+        status = None if child is None else child.state.status
+        wish = care(want, detached=call_of(self.state, key).detached, status=status)
         if child is None:
-            self.hear(inputs.ChildEnded(key, None))
-        elif call_of(self.state, key).detached:
+            if wish == "start":
+                self._start_child(key)
+            else:
+                self.hear(inputs.ChildEnded(key, None))
+        elif wish == "tell_begun":
             self.hear(inputs.ChildBegun(key))
-        elif child.state.ended and (not undo or child.state.status == "compensated"):
-            self.hear(_end_of(key, child.state))
-        else:
-            child.reached(inputs.Compensate("parent", parent=True) if undo else inputs.Halt())
+        elif wish == "tell_end":
+            self.hear(end_of(key, child.state))
+        elif wish == "ask":
+            child.reached(inputs.Compensate("parent", parent=True) if want == "undo" else inputs.Halt())
+
+    def _start_child(self, key: Key) -> None:
+        instance, workflow = self.state.instances[key], call_of(self.state, key).workflow
+        assert instance.child is not None
+        family = family_of(self.state, key)
+        try:
+            child = self.course.begin(self.course.workflows[workflow], instance.input, instance.child, family)
+        except Conflict as taken:
+            self.hear(inputs.ChildRefused(key, Failure(taken.code, str(taken), taken.existing, "rejected")))
+            return
+        if child.journal:
+            self._see_to(key, "run")
+        # Otherwise the engine died over its first record; what is to be done is asked again.
 
     def reached(self, news: inputs.Input) -> None:
         """What the parent wants; an end that does not allow it will be told as it is."""
@@ -381,7 +374,3 @@ class Member(World):
 
         self.now_ms = max(self.now_ms, self.course.now_ms)
         self._later(tell)
-
-
-def _end_of(key: Key, child: State) -> inputs.ChildEnded:
-    return inputs.ChildEnded(key, child.status, child.output, child.error, child.reclaimed)
