@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from makegood.language.check_contracts import check_contracts
 from makegood.language.check_expressions import check_expressions
 from makegood.language.check_families import Callee, check_children
 from makegood.language.check_keys import check_idle_keys, check_keys
@@ -14,6 +15,7 @@ from makegood.language.check_services import check_services
 from makegood.language.order import Ways
 from makegood.language.problems import Problems
 from makegood.model import Definition
+from makegood.model.contract import Contract
 
 
 def check(
@@ -22,6 +24,7 @@ def check(
     *,
     services: Collection[str] | None,
     discoverable: bool,
+    contracts: Mapping[str, Contract],
     children: Mapping[Callee, tuple[str, ...]],
     incomplete: bool,
 ) -> None:
@@ -32,10 +35,13 @@ def check(
         problems: Where to report.
         services: The services there are; None leaves them unchecked.
         discoverable: Whether other services may be found later.
+        contracts: What the services that describe themselves say of their methods.
         children: The pivots of the other workflows that are known, by how a step may call them.
         incomplete: Whether parts of the definition could not be read.
     """
-    check_expressions(definition, problems, Ways(definition), incomplete=incomplete)
+    check_expressions(definition, problems, Ways(definition), contracts, incomplete=incomplete)
+    if contracts:
+        check_contracts(definition, contracts, problems)
     check_pivots(definition, problems)
     check_finally(definition, problems)
     check_children(definition, children, problems)

@@ -6,7 +6,7 @@ Goes through all steps and hands each text to the compiler with its names, and w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from makegood.expression import (
     compile_expression,
     compile_template,
 )  # fmt: skip
+from makegood.language.check_contracts import Outputs
 from makegood.language.check_references import Reader, References
 from makegood.language.order import Part, Ways, parts
 from makegood.language.problems import Problems, pointed, shown
@@ -39,6 +40,7 @@ from makegood.model import (
     Try,
     Wait,
 )  # fmt: skip
+from makegood.model.contract import Contract
 
 BASE = ("input", "steps", "execution")
 
@@ -62,9 +64,11 @@ class _Scope:
         return (*BASE, *self.loops, *self.errors)
 
 
-def check_expressions(definition: Definition, problems: Problems, ways: Ways, *, incomplete: bool) -> None:
+def check_expressions(
+    definition: Definition, problems: Problems, ways: Ways, contracts: Mapping[str, Contract], *, incomplete: bool
+) -> None:
     """Report every expression that does not compile, or reads what it cannot."""
-    checker = _Checker(problems, References(ways, incomplete=incomplete))
+    checker = _Checker(problems, References(ways, incomplete=incomplete), Outputs(definition, contracts))
     checker.steps(definition.steps, _Scope())
     top = Reader(None, "The definition")
     if definition.output is not None:
@@ -83,9 +87,10 @@ def check_expressions(definition: Definition, problems: Problems, ways: Ways, *,
 
 
 class _Checker:
-    def __init__(self, problems: Problems, references: References) -> None:
+    def __init__(self, problems: Problems, references: References, outputs: Outputs) -> None:
         self._problems = problems
         self._references = references
+        self._outputs = outputs
 
     def steps(self, steps: tuple[Step, ...], scope: _Scope) -> None:
         for step in steps:
@@ -243,6 +248,12 @@ class _Checker:
             found = self._references.complaint(reference, reader)
             if found is not None:
                 self._problems.error(*found, pointed(pointer, *way), offset=reference.offset)
+                continue
+            lacking = self._outputs.complaint(reference, reader.step, undo=reader.undo)
+            if lacking is not None:
+                code, message, certain = lacking
+                report = self._problems.error if certain else self._problems.warning
+                report(code, f"{reader.what}: {message}", pointed(pointer, *way), offset=reference.offset)
 
 
 def _constant(compiled: Expression | Template) -> tuple[Any] | None:

@@ -18,6 +18,7 @@ from makegood.language.steps import FORMS_OF_MAPPINGS
 from makegood.language.text import Format, read_text
 from makegood.language.tree import json_copy
 from makegood.model import LIMITS, Definition, Limits, Mapped
+from makegood.model.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class _Wish:
     services: Collection[str] | None
     services_discoverable: bool
     limits: Limits
+    contracts: Mapping[str, Contract] = field(default_factory=dict)
     children: Mapping[Callee, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -49,6 +51,7 @@ def load(  # noqa: PLR0913 - what a caller may know of a text
     expect_name: str | None = None,
     services: Collection[str] | None = None,
     services_discoverable: bool = False,
+    contracts: Mapping[str, Contract] | None = None,
     children: Mapping[Callee, tuple[str, ...]] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
@@ -63,6 +66,7 @@ def load(  # noqa: PLR0913 - what a caller may know of a text
         services: The services there are; None leaves the services unchecked.
         services_discoverable: Whether a service that is not among them may still be found later, so
             that it is a warning.
+        contracts: What services say of their methods, by service: calls are held to it.
         children: The pivots of other workflows that are known, by how a step may call them: `(name, None)`,
             `(name, version)`. One that has some is refused as a child.
         limits: Bounds on size and depth.
@@ -73,7 +77,7 @@ def load(  # noqa: PLR0913 - what a caller may know of a text
     problems = Problems(source)
     wish = _Wish(
         name=name, expect_name=expect_name, services=services,
-        services_discoverable=services_discoverable, children=children or {}, limits=limits,
+        services_discoverable=services_discoverable, contracts=contracts or {}, children=children or {}, limits=limits,
     )  # fmt: skip
     return _loaded(lambda: read_text(text, format, problems, limits), problems, wish)
 
@@ -86,6 +90,7 @@ def load_tree(
     expect_name: str | None = None,
     services: Collection[str] | None = None,
     services_discoverable: bool = False,
+    contracts: Mapping[str, Contract] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
     """A definition from a tree of plain Python values; as `load`, with pointers instead of lines.
@@ -96,7 +101,7 @@ def load_tree(
     problems = Problems(source)
     wish = _Wish(
         name=name, expect_name=expect_name, services=services,
-        services_discoverable=services_discoverable, limits=limits,
+        services_discoverable=services_discoverable, contracts=contracts or {}, limits=limits,
     )  # fmt: skip
     return _loaded(lambda: json_copy(tree, problems, limits), problems, wish)
 
@@ -135,6 +140,7 @@ def _judged(tree: object, problems: Problems, wish: _Wish) -> Loaded:
         problems,
         services=wish.services,
         discoverable=wish.services_discoverable,
+        contracts=wish.contracts,
         children=wish.children,
         incomplete=reader.incomplete,
     )

@@ -66,9 +66,11 @@ class Problems:
         """One mistake. `key` points at the key and not at its value; `offset` into a scalar's text."""
         self._add(code, message, pointer, key=key, offset=offset, severity="error")
 
-    def warning(self, code: str, message: str, pointer: str = "", *, key: bool = False) -> None:
+    def warning(
+        self, code: str, message: str, pointer: str = "", *, key: bool = False, offset: int | None = None
+    ) -> None:
         """Something that is allowed and probably not meant."""
-        self._add(code, message, pointer, key=key, offset=None, severity="warning")
+        self._add(code, message, pointer, key=key, offset=offset, severity="warning")
 
     def at(self, code: str, message: str, line: int, column: int) -> None:
         """One mistake in the text itself, before there is a tree."""
