@@ -25,10 +25,12 @@ class RecordingService:
 
     Attributes:
         answers: By method: one answer for every call.
+        pages: By path: what a GET is answered.
         calls: (method, step, attempt, key, body) of each call, in order of arrival.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
+    pages: dict[str, Answer] = field(default_factory=dict)
     calls: list[tuple[str, str, int, str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,6 +58,14 @@ class RecordingService:
                     self.wfile.flush()
                 except OSError:
                     self.close_connection = True
+
+            def do_GET(self) -> None:
+                answer = service.pages.get(self.path, Answer(404))
+                raw = json.dumps(answer.body).encode()
+                self.send_response(answer.status)
+                self.send_header("content-length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -439,7 +439,7 @@ def _called(node: ast.AST) -> str:
 
 def problem_codes() -> set[str]:
     """Every code of a mistake that the language reports."""
-    makers = {"error", "warning", "at", "_at", "_stop", "Unfit", "InvalidSchema", "Problem"}
+    makers = {"error", "warning", "at", "_at", "_stop", "_say", "Unfit", "InvalidSchema", "Problem"}
 
     def shape(node: ast.AST) -> Iterator[ast.expr]:
         if isinstance(node, ast.Call) and _called(node) in makers:

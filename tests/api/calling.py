@@ -19,6 +19,7 @@ from makegood.api.description import statuses
 from makegood.api.door import Door
 from makegood.api.table import ROUTES, Route
 from makegood.api.tokens import Tokens
+from makegood.app.contracts import Contracts
 from makegood.engine.client import Engine
 from makegood.services import Registry
 
@@ -217,5 +218,5 @@ async def api_on(
     registry = registry or Registry()
     async with Engine(database, registry=registry, **options) as engine:
         await engine.resume()
-        server = Server(engine=engine, registry=registry, node="test", tokens=tokens)
+        server = Server(engine=engine, registry=registry, contracts=Contracts(registry), node="test", tokens=tokens)
         yield Api(server, Door(server))

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from calling import CALLS, SIGNAL, Api
 
+from recording_service import Answer, RecordingService
+
 pytestmark = pytest.mark.anyio
 
 BROKEN = """\
@@ -221,3 +223,29 @@ async def test_a_closed_engine_is_not_ready(api: Api) -> None:
     assert (await api.call("GET", "/healthz")).status == 200
     reply = await api.call("POST", "/v1/executions", {"workflow": "trip"})
     assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+
+
+DESCRIPTION = {"openapi": "3.1.0", "paths": {"/reserve": {"post": {}}}}
+
+
+async def test_a_definition_is_held_to_what_its_services_describe(api: Api) -> None:
+    with RecordingService() as service:
+        body = {"url": service.url, "openapi": f"{service.url}/openapi.json"}
+        await api.call("PUT", "/v1/services/cars", body)
+        steps = [{"id": "a", "call": "cars.reserv", "read_only": True}]
+        unread = await api.call("PUT", "/v1/workflows/w1", {"steps": steps})
+        service.pages["/openapi.json"] = Answer(200, DESCRIPTION)
+        refused = await api.call("PUT", "/v1/workflows/w2", {"steps": steps})
+
+    assert (unread.status, unread.json["warnings"][0]["code"]) == (201, "description_unread")
+    assert (refused.status, refused.json["problems"][0]["code"]) == (422, "unknown_method")
+    assert refused.json["problems"][0]["pointer"] == "/steps/0/call"
+    told = (await api.call("GET", "/v1/services/cars")).json
+    assert (told["openapi"], told["openapi_fault"]) == (body["openapi"], None)
+
+
+async def test_no_file_of_the_server_is_read_for_a_client(api: Api) -> None:
+    reply = await api.call("PUT", "/v1/services/cars", {"url": "http://cars", "openapi": "/etc/passwd"})
+
+    assert reply.status == 422
+    assert "only the server's own configuration may name files" in reply.json["detail"]

@@ -18,6 +18,7 @@ from makegood.api import metrics
 from makegood.api.asked import Server
 from makegood.api.door import Door
 from makegood.api.measures import Measures
+from makegood.app.contracts import Contracts
 from makegood.core.outcome import Reply
 from makegood.engine.client import Engine
 from makegood.engine.log import log, names
@@ -108,7 +109,7 @@ async def watched(store: Any = None, **options: Any) -> AsyncIterator[Watched]:
     registry, service, measures = Registry(), Service(), Measures()
     registry.register("s", service)
     async with Measured(store or MemoryStore(), registry=registry, telemetry=measures, **options) as engine:
-        server = Server(engine=engine, registry=registry, node="one", measures=measures)
+        server = Server(engine=engine, registry=registry, contracts=Contracts(registry), node="one", measures=measures)
         yield Watched(Api(server, Door(server)), engine, service, measures)
 
 

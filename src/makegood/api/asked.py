@@ -11,6 +11,7 @@ from makegood.api.bodies import Head
 from makegood.api.measures import Measures
 from makegood.api.tokens import Tokens, Who
 from makegood.api.traffic import Traffic
+from makegood.app.contracts import Contracts
 from makegood.engine.client import Engine
 from makegood.ports import KeyedRequest
 from makegood.services import Registry
@@ -21,12 +22,14 @@ class Server:
     """What one server holds.
 
     Attributes:
+        contracts: What the services say of themselves.
         tokens: None: everybody may do everything.
         node: What this process is called.
     """
 
     engine: Engine
     registry: Registry
+    contracts: Contracts
     node: str
     tokens: Tokens | None = None
     traffic: Traffic = field(default_factory=Traffic)

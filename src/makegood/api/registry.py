@@ -9,6 +9,7 @@ from makegood.api.asked import Asked
 from makegood.api.bodies import shaped
 from makegood.api.shapes import PutService
 from makegood.app.config import service_from
+from makegood.app.contracts import Contracts
 from makegood.services import Registry
 from makegood.services.secrets import is_reference
 
@@ -16,12 +17,14 @@ from makegood.services.secrets import is_reference
 async def list_(asked: Asked) -> Answer:
     """All of them."""
     registry = asked.server.registry
-    return Answer(200, {"services": [view(registry, name) for name in sorted(registry.names())]})
+    return Answer(
+        200, {"services": [view(registry, asked.server.contracts, name) for name in sorted(registry.names())]}
+    )
 
 
 async def show(asked: Asked) -> Answer:
     """One of them."""
-    return Answer(200, view(asked.server.registry, asked.path["name"]))
+    return Answer(200, view(asked.server.registry, asked.server.contracts, asked.path["name"]))
 
 
 async def put(asked: Asked) -> Answer:
@@ -30,13 +33,14 @@ async def put(asked: Asked) -> Answer:
     shaped(asked.body, PutService)
     once = asked.once(asked.body)
     if once is not None and await asked.server.engine.repeats.done(once) is not None:
-        return Answer(200, view(registry, name))
+        return Answer(200, view(registry, asked.server.contracts, name))
     there = registry.knows(name)
     given = {key: value for key, value in asked.body.items() if value is not None}
     registry.register(name, service_from(name, given))
+    await asked.server.contracts.follow()
     if once is not None:
         await asked.server.engine.repeats.keep(once)
-    return Answer(200 if there else 201, view(registry, name))
+    return Answer(200 if there else 201, view(registry, asked.server.contracts, name))
 
 
 async def remove(asked: Asked) -> Answer:
@@ -49,7 +53,7 @@ async def remove(asked: Asked) -> Answer:
     return Answer(204)
 
 
-def view(registry: Registry, name: str) -> dict[str, Any]:
+def view(registry: Registry, contracts: Contracts, name: str) -> dict[str, Any]:
     """A service as it is told: secrets are masked."""
     config = registry.config(name)
     return {
@@ -59,6 +63,9 @@ def view(registry: Registry, name: str) -> dict[str, Any]:
         "in_flight": registry.in_flight(name),
         "timeout_seconds": None if config.timeout_ms is None else config.timeout_ms / 1000,
         "health": config.health,
+        "openapi": config.openapi,
+        "openapi_fault": contracts.fault(name),
+        "validate": config.validate,
         # What is no reference is a secret written in the wrong place.
         "headers": {key: value if is_reference(value) else "***" for key, value in config.headers.items()},
         "max_concurrent": config.max_concurrent,

@@ -21,6 +21,7 @@ from makegood.api.measures import Measures
 from makegood.api.tokens import Tokens
 from makegood.api.wire import Wire
 from makegood.app.config import Config, tokens_path
+from makegood.app.contracts import contracts_of
 from makegood.app.wiring import database_of, engine_of, registry_of
 from makegood.engine.client import Engine
 from makegood.engine.log import log, names
@@ -66,13 +67,17 @@ async def serve(serving: Serving, *, listens: Callable[[str], None], stop: async
     tokens = _tokens(serving.config)
     check_exposed(serving)
     registry = registry_of(serving.config)
+    contracts = contracts_of(serving.config, registry)
     measures = Measures()
     engine = engine_of(serving.config, registry, database_of(serving.config, serving.database), telemetry=measures)
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(contextlib.closing(bound(*serving.address)))
         await stack.enter_async_context(engine)
         node = serving.node or f"{socket.gethostname()}-{os.getpid()}"
-        server = Server(engine=engine, registry=registry, node=node, tokens=tokens, measures=measures)
+        server = Server(
+            engine=engine, registry=registry, contracts=contracts, node=node, tokens=tokens, measures=measures
+        )
+        await contracts.follow()
         await engine.resume()
         web = _Web(uvicorn.Config(Door(server), **_OPTIONS))
         running = asyncio.ensure_future(web.serve(sockets=[listening]))

@@ -78,6 +78,8 @@ class PutService(Body):
     urls: Annotated[list[Text], Meta(min_length=1, max_length=100)] | None = None
     timeout_seconds: float | None = None
     health: Text | None = None
+    openapi: Text | None = None
+    validate: bool | None = None
     headers: dict[str, Text] | None = None
     max_concurrent: int | None = None
     wait_seconds: float | None = None
@@ -330,6 +332,9 @@ class Service(Struct, kw_only=True):
     in_flight: Count
     timeout_seconds: float | None
     health: str | None
+    openapi: str | None
+    openapi_fault: str | None
+    validate: bool
     headers: dict[str, str]
     max_concurrent: int
     wait_seconds: float

@@ -7,9 +7,10 @@ from typing import Any
 from makegood.api.answers import Answer
 from makegood.api.asked import Asked
 from makegood.api.problems import problem_view
+from makegood.app.contracts import load_held
 from makegood.core.view import time_text
 from makegood.errors import NotFound, nearest
-from makegood.language import load, load_canonical
+from makegood.language import load_canonical
 from makegood.language.graph import to_json, to_mermaid, to_svg
 from makegood.ports import StoredDefinition
 
@@ -28,8 +29,9 @@ async def put(asked: Asked) -> Answer:
     once = asked.once(asked.body.decode("utf-8", "replace"))
     if once is not None and (done := await engine.repeats.done(once)) is not None:
         return Answer(200, done.answer)
-    loaded = load(
+    loaded = await load_held(
         asked.body,
+        asked.server.contracts,
         format=_FORMATS[asked.media],
         source=name,
         expect_name=name,

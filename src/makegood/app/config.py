@@ -16,6 +16,7 @@ from makegood.app.keys import FLAG, HEADERS, NUMBER, SECTIONS, SERVICES, TEXTS, 
 from makegood.app.toml_text import TomlText, read_toml
 from makegood.errors import ConfigurationError, nearest
 from makegood.services import ServiceConfig
+from makegood.services.documents import is_url
 
 FILE = "makegood.toml"
 """The file that is read when none is named."""
@@ -231,6 +232,12 @@ def service_from(name: str, table: Mapping[str, Any]) -> ServiceConfig:
         if key not in keys:
             raise ConfigurationError(f"service {name!r} has no key {key!r}.{nearest(key, keys)}")
         given[key] = Given(_checked(keys[key], value, key, key), key)
+    described = table.get("openapi")
+    if isinstance(described, str) and not is_url(described):
+        raise ConfigurationError(
+            f"service {name!r}: `openapi` is a file here, and only the server's own configuration may name files. "
+            "Give an http:// or https:// URL."
+        )
     return _service(name, given)
 
 
@@ -265,6 +272,8 @@ def _service(name: str, given: _Section) -> ServiceConfig:
             wait_ms=_milliseconds(values["wait_seconds"]),
             strict_idempotent=values["strict_idempotent"],
             health=values["health"],
+            openapi=values["openapi"],
+            validate=values["validate"],
             allow_link_local=values["allow_link_local"],
         )
     except ConfigurationError as error:

@@ -238,6 +238,16 @@ KEYS: tuple[Key, ...] = (
         "without an answer means that nothing was done.",
     ),
     Key(
+        section=SERVICES, name="openapi", kind=TEXT, default=None,
+        doc="Its OpenAPI description (3.0 or 3.1): a file beside this one, or an http(s) URL. Definitions that call "
+        "the service are held to it when they are checked and registered.",
+    ),
+    Key(
+        section=SERVICES, name="validate", kind=FLAG, default=False,
+        doc="Whether its replies are held to the description too: one that does not fit is `unknown` "
+        "(`invalid_reply`).",
+    ),
+    Key(
         section=SERVICES, name="allow_link_local", kind=FLAG, default=False,
         doc="Whether its addresses may be link-local or a cloud's metadata service.",
     ),

@@ -7,12 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from makegood.app.config import load_config
+from makegood.app.contracts import Contracts, contracts_of, load_held
 from makegood.app.wiring import registry_of
 from makegood.cli import exits
 from makegood.cli.given import read_services
+from makegood.cli.loop import run_async
 from makegood.cli.output import print_json
 from makegood.errors import DefinitionError, InputError, Problem
-from makegood.language import Callee, Loaded, callees, load, pivots
+from makegood.language import Callee, Loaded, callees, pivots
 from makegood.language.files import name_from, read_definition
 from makegood.model import Definition
 
@@ -23,15 +25,17 @@ def check_files(files: list[str], config: str | None, services: list[str], *, js
     Of definitions that are given together it is known which call which: one with a pivot cannot be a child.
     Services are checked where some are known: by `--service`, `--config`, or the configuration that is there.
     """
-    registry = registry_of(load_config(config), read_services(services))
+    settings = load_config(config)
+    registry = registry_of(settings, read_services(services))
+    contracts = contracts_of(settings, registry)
     known = frozenset(registry.names()) or None
-    read = {file: _read(file, known, {}) for file in files}
+    read = {file: _read(file, known, {}, contracts) for file in files}
     told = {file: each if isinstance(each, tuple) else each.warnings for file, each in read.items()}
     sound = {file: each.definition for file, each in read.items() if isinstance(each, Loaded)}
     children = _pivots(sound.values())
     for file, definition in sound.items():
         if not children.keys().isdisjoint(callees(definition)):
-            again = _read(file, known, children)
+            again = _read(file, known, children, contracts)
             told[file] = again if isinstance(again, tuple) else again.warnings
     found = [(file, problem) for file in files for problem in told[file]]
     if json:
@@ -55,11 +59,13 @@ def _pivots(definitions: Collection[Definition]) -> dict[Callee, tuple[str, ...]
 
 
 def _read(
-    file: str, services: frozenset[str] | None, children: dict[Callee, tuple[str, ...]]
+    file: str, services: frozenset[str] | None, children: dict[Callee, tuple[str, ...]], contracts: Contracts
 ) -> Loaded | tuple[Problem, ...]:
     """A definition without mistakes, or its problems."""
     try:
-        return load(read_definition(file), source=file, name=name_from(file), services=services, children=children)
+        raw = read_definition(file)
+        known = {"source": file, "name": name_from(file), "services": services, "children": children}
+        return run_async(load_held(raw, contracts, **known))
     except DefinitionError as error:
         return error.problems
     except InputError as error:

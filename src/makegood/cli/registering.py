@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from makegood.app.config import load_config
+from makegood.app.contracts import contracts_of, load_held
 from makegood.app.wiring import registry_of
 from makegood.cli.failures import complain
 from makegood.cli.given import read_services
@@ -60,13 +61,15 @@ def _sent(remote: Remote, file: str) -> tuple[dict[str, Any], bool]:
 
 def _stored(file: str, place: Place, services: list[str]) -> tuple[StoredDefinition, bool]:
     settings = load_config(place.config)
-    known = frozenset(registry_of(settings, read_services(services)).names()) or None
+    registry = registry_of(settings, read_services(services))
+    known = frozenset(registry.names()) or None
     raw = read_definition(file)
 
     def read(children: dict[Callee, tuple[str, ...]]) -> Loaded:
         return load(raw, source=file, name=name_from(file), services=known, children=children)
 
-    loaded = read({})
+    contracts = contracts_of(settings, registry)
+    loaded = run_async(load_held(raw, contracts, source=file, name=name_from(file), services=known))
     for warning in loaded.warnings:
         complain(warning.located(file))
     return run_async(_put(place.path, loaded.definition, read))

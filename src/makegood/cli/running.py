@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from makegood.app.config import load_config
+from makegood.app.contracts import Contracts, contracts_of, load_held
 from makegood.app.wiring import database_of, engine_of, registry_of
 from makegood.cli import exits
 from makegood.cli.failures import complain
@@ -26,7 +27,7 @@ from makegood.engine.client import Engine
 from makegood.engine.starting import new_id
 from makegood.engine.starts import checked_id, plain_json
 from makegood.errors import Conflict, DefinitionError, NotFound, Problem, StorageError, nearest
-from makegood.language import Loaded, load
+from makegood.language import Loaded
 from makegood.language.files import name_from, read_definition
 from makegood.model import LIMITS, Definition
 from makegood.storage import is_postgres, shown, sqlite_path
@@ -84,7 +85,8 @@ def run(wish: Wish) -> int:
     timeout_s = None if wish.timeout is None else read_duration_s(wish.timeout, "--timeout")
     if wish.id is not None:
         checked_id(wish.id)
-    definition = _definition(wish, frozenset(registry.names()), database)
+    contracts = contracts_of(config, registry)
+    definition = _definition(wish, frozenset(registry.names()), database, contracts)
     given = None if wish.input is None else read_json_argument(wish.input, "--input")
     plan = _Plan(
         wish=wish,
@@ -97,15 +99,18 @@ def run(wish: Wish) -> int:
         database=database,
     )
     engine = engine_of(config, registry, database, only=(plan.id,))
-    rest = run_async(_run(engine, plan))
+    rest = run_async(_run(engine, plan, contracts))
     return _finish(plan, rest)
 
 
-def _definition(wish: Wish, services: frozenset[str], database: str) -> Definition | DefinitionError:
+def _definition(
+    wish: Wish, services: frozenset[str], database: str, contracts: Contracts
+) -> Definition | DefinitionError:
     """The file's definition; its mistakes are kept for later where a stored one may take its place."""
     try:
         raw = read_definition(wish.file)
-        loaded: Loaded = load(raw, source=wish.file, name=name_from(wish.file), services=services)
+        known = {"source": wish.file, "name": name_from(wish.file), "services": services}
+        loaded: Loaded = run_async(load_held(raw, contracts, **known))
     except DefinitionError as error:
         path = None if is_postgres(database) else sqlite_path(database)
         there = is_postgres(database) or (path is not None and os.path.exists(path))
@@ -122,8 +127,9 @@ def _definition(wish: Wish, services: frozenset[str], database: str) -> Definiti
 # --- the execution ---
 
 
-async def _run(engine: Engine, plan: _Plan) -> _Rest:
+async def _run(engine: Engine, plan: _Plan, contracts: Contracts) -> _Rest:
     with StopSignals() as stop, Warnings():
+        await contracts.follow()
         async with engine:
             earlier = await _earlier(engine, plan)
             if earlier is not None and (earlier.ended or earlier.status == "suspended"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from makegood.app.config import load_config
+from makegood.app.contracts import contracts_of
 from makegood.app.wiring import registry_of
 from makegood.cli.failures import complain
 from makegood.cli.given import parse_json
@@ -31,8 +32,10 @@ def list_services(place: Place, *, json: bool) -> None:
 def _configured(place: Place) -> list[dict[str, Any]]:
     from makegood.api.registry import view
 
-    registry = registry_of(load_config(place.config))
-    return [view(registry, name) for name in sorted(registry.names())]
+    config = load_config(place.config)
+    registry = registry_of(config)
+    contracts = contracts_of(config, registry)
+    return [view(registry, contracts, name) for name in sorted(registry.names())]
 
 
 def put_service(place: Place, name: str, url: str, keys: list[str], *, json: bool) -> None:

@@ -13,6 +13,7 @@ class names:  # noqa: N801 - a namespace of constants
     CHILD_LEFT = "child_left"
     CHILD_LOST = "child_lost"
     COMMIT_FAILED = "commit_failed"
+    DESCRIPTION_UNREAD = "description_unread"
     ENGINE_BROKEN = "engine_broken"
     EXECUTION_NOT_UNDERSTOOD = "execution_not_understood"
     EXECUTION_RESUMED = "execution_resumed"

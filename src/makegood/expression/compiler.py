@@ -180,7 +180,8 @@ class Compiler:
             start = _constant(TYPES[root]) if taken else paths.name_from_bindings(root)
             return start, Label(root, rest)
         literal = tuple(selector.key for selector in _literal_prefix(rest))
-        self.references.append(Reference(root, literal, base.offset, presence))
+        optional = next((nth for nth, each in enumerate(rest[: len(literal)]) if each.optional), None)
+        self.references.append(Reference(root, literal, base.offset, presence, optional=optional))
         if len(literal) == len(rest) and not any(selector.optional for selector in rest):
             self.plain = (root, *literal)
         return paths.name_from_bindings(root), Label(root, rest)

@@ -25,6 +25,7 @@ class Reference(NamedTuple):
         path: The literal fields and indexes that follow, as far as they are literal.
         offset: Where the root stands in the text.
         presence: It is under has(), or its first selector is optional: it may be missing.
+        optional: How many fields of the path come before the first optional one; None when none is optional.
         pointer: JSON pointer of the text within its tree; empty outside a mapping.
     """
 
@@ -33,6 +34,7 @@ class Reference(NamedTuple):
     offset: int
     presence: bool
     pointer: str = ""
+    optional: int | None = None
 
 
 class Selector(NamedTuple):

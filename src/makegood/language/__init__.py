@@ -12,6 +12,7 @@ from makegood.language.check_services import services_of
 from makegood.language.durations import parse_duration_ms
 from makegood.language.load import Loaded, load, load_canonical, load_tree
 from makegood.language.schema import schema
+from makegood.language.text import read_document
 
 __all__ = [
     "Callee",
@@ -27,6 +28,7 @@ __all__ = [
     "load_tree",
     "parse_duration_ms",
     "pivots",
+    "read_document",
     "schema",
     "services_of",
 ]

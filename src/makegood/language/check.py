@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from makegood.language.check_contracts import check_contracts
+from makegood.language.check_contracts import check_contracts, check_read
 from makegood.language.check_expressions import check_expressions
 from makegood.language.check_families import Callee, check_children
 from makegood.language.check_keys import check_idle_keys, check_keys
@@ -15,7 +15,7 @@ from makegood.language.check_services import check_services
 from makegood.language.order import Ways
 from makegood.language.problems import Problems
 from makegood.model import Definition
-from makegood.model.contract import Contract
+from makegood.model.contract import Contract, Unread
 
 
 def check(
@@ -24,7 +24,7 @@ def check(
     *,
     services: Collection[str] | None,
     discoverable: bool,
-    contracts: Mapping[str, Contract],
+    contracts: Mapping[str, Contract | Unread],
     children: Mapping[Callee, tuple[str, ...]],
     incomplete: bool,
 ) -> None:
@@ -39,9 +39,11 @@ def check(
         children: The pivots of the other workflows that are known, by how a step may call them.
         incomplete: Whether parts of the definition could not be read.
     """
-    check_expressions(definition, problems, Ways(definition), contracts, incomplete=incomplete)
+    said = {service: each for service, each in contracts.items() if isinstance(each, Contract)}
+    check_expressions(definition, problems, Ways(definition), said, incomplete=incomplete)
     if contracts:
-        check_contracts(definition, contracts, problems)
+        check_contracts(definition, said, problems)
+        check_read(definition, {name: each for name, each in contracts.items() if isinstance(each, Unread)}, problems)
     check_pivots(definition, problems)
     check_finally(definition, problems)
     check_children(definition, children, problems)

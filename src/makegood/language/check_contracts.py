@@ -23,7 +23,7 @@ from makegood.language.descent import Absent, Schemas, fields, kinds, lacking, r
 from makegood.language.order import parts, walk
 from makegood.language.problems import Problems, pointed, shown
 from makegood.model import Call, ChildWorkflow, Definition, Foreach, Step
-from makegood.model.contract import Contract, Operation
+from makegood.model.contract import Contract, Operation, Unread
 from makegood.model.policies import Compensation
 
 _OPEN = object()
@@ -45,6 +45,19 @@ def check_contracts(definition: Definition, contracts: Mapping[str, Contract], p
         undo = step.compensation if isinstance(step, Call | ChildWorkflow) else None
         if undo is not None:
             checker.undo(step, undo)
+
+
+def check_read(definition: Definition, unread: Mapping[str, Unread], problems: Problems) -> None:
+    """Warn where a call goes unchecked because its service's description cannot be had: once for each service."""
+    told = set()
+    for step in walk(definition.steps):
+        if isinstance(step, Call) and step.service in unread and step.service not in told:
+            told.add(step.service)
+            message = (
+                f"What the service {step.service!r} describes could not be held against its calls: "
+                f"{unread[step.service].why}"
+            )
+            problems.warning("description_unread", message, f"{step.pointer}/call")
 
 
 class _Checker:
@@ -71,7 +84,7 @@ class _Checker:
         if operation is None or operation.takes is None:
             return
         if undo.has_input:
-            _Fit(self, operation, what, f"{undo.pointer}/input", self._problems).tree(undo.input)
+            _Fit(self, operation, what, f"{undo.pointer}/input", self._problems, undone=step.id).tree(undo.input)
         else:
             _Fit(self, operation, what, undo.pointer, self._problems, whole=True).tree(_UNDO_BODY)
 
@@ -88,7 +101,7 @@ class _Checker:
             self._problems.error("unknown_method", f"{what} calls {service}.{method}, {why}", pointer)
         return operation
 
-    def known(self, text: str) -> Any:
+    def known(self, text: str, undone: str | None) -> Any:
         """The schema, with its root, of what one `${...}` gives; None where that is open."""
         try:
             read = compile_template(text).references
@@ -99,6 +112,8 @@ class _Checker:
         root, path = read[0].root, read[0].path
         if root == "input":
             return None if self._input is None else (self._input, self._input.at(path))
+        if root == "step" and undone is not None and path[:1] == ("output",):
+            return self._outputs.own(undone, path[1:])
         return self._outputs.schema(path) if root == "steps" else None
 
 
@@ -114,6 +129,7 @@ class _Fit:
         problems: Problems,
         *,
         whole: bool = False,
+        undone: str | None = None,
     ) -> None:
         self._checker = checker
         self._operation = operation
@@ -121,6 +137,7 @@ class _Fit:
         self._pointer = pointer
         self._problems = problems
         self._whole = whole
+        self._undone = undone
         self._schemas = Schemas(operation.takes)
 
     def tree(self, tree: Any) -> None:
@@ -146,7 +163,7 @@ class _Fit:
     def _value(self, value: Any, schema: Any, way: list[str | int]) -> None:
         if value is _OPEN or self._problems.full:
             return
-        if _is_constant(value):
+        if _is_constant(value) and (not isinstance(value, dict | list) or self._schemas.flat(schema) is None):
             self._constant(value, schema, way)
             return
         found = self._schemas.flat(schema)
@@ -176,7 +193,7 @@ class _Fit:
         if not _is_whole(text):
             self._kind("string", "a text", allowed, way)
             return
-        known = self._checker.known(text)
+        known = self._checker.known(text, self._undone)
         if known is None or known[1] is None or isinstance(known[1], Absent):
             return
         schemas, schema = known
@@ -239,8 +256,15 @@ class Outputs:
         _, schemas = self._gives[path[0]]
         return schemas, schemas.at(path[1:])
 
-    def complaint(self, reference: Reference, reader: str | None, *, undo: bool) -> tuple[str, str, bool] | None:
-        """Code, message and whether it is certain, when the output has no such field.
+    def own(self, step: str, path: tuple[Any, ...]) -> tuple[Schemas, Any] | None:
+        """The same of a path into a step's output, as its compensation sees it."""
+        if step not in self._gives:
+            return None
+        _, schemas = self._gives[step]
+        return schemas, schemas.at(path)
+
+    def complaint(self, reference: Reference, reader: str | None, *, undo: bool) -> tuple[str, str] | None:
+        """Code and message, when the output has no such field.
 
         Args:
             reference: What is read.
@@ -252,12 +276,14 @@ class Outputs:
             return None
         where, schemas = self._gives[step]
         found = schemas.at(path)
-        if not isinstance(found, Absent):
-            return None
-        told = f"{reference.root}.{'.'.join(map(str, reference.path[: -len(path) + found.holder or None]))}"
+        ahead = len(reference.path) - len(path)
+        firm = len(reference.path) if reference.optional is None else reference.optional
+        if not isinstance(found, Absent) or firm <= ahead + found.holder:
+            return None  # What is asked for with care may be missing.
+        told = f"{reference.root}.{'.'.join(map(str, reference.path[: ahead + found.holder]))}"
         if found.certain:
-            return "unknown_output", f"{where} never gives {shown(found.field)} in {told}.{found.hint}", True
-        return "undeclared_output", f"{where} describes no {shown(found.field)} in {told}.{found.hint}", False
+            return "unknown_output", f"{where} never gives {shown(found.field)} in {told}.{found.hint}"
+        return "undeclared_output", f"{where} describes no {shown(found.field)} in {told}.{found.hint}"
 
     def _read(self, reference: Reference, reader: str | None, *, undo: bool) -> tuple[str | None, tuple[Any, ...]]:
         path = reference.path

@@ -251,8 +251,9 @@ class _Checker:
                 continue
             lacking = self._outputs.complaint(reference, reader.step, undo=reader.undo)
             if lacking is not None:
-                code, message, certain = lacking
-                report = self._problems.error if certain else self._problems.warning
+                code, message = lacking
+                # What a description does not name may come all the same, unless it says that it never does.
+                report = self._problems.warning if code == "undeclared_output" else self._problems.error
                 report(code, f"{reader.what}: {message}", pointed(pointer, *way), offset=reference.offset)
 
 

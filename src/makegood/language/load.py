@@ -18,7 +18,7 @@ from makegood.language.steps import FORMS_OF_MAPPINGS
 from makegood.language.text import Format, read_text
 from makegood.language.tree import json_copy
 from makegood.model import LIMITS, Definition, Limits, Mapped
-from makegood.model.contract import Contract
+from makegood.model.contract import Contract, Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Wish:
     services: Collection[str] | None
     services_discoverable: bool
     limits: Limits
-    contracts: Mapping[str, Contract] = field(default_factory=dict)
+    contracts: Mapping[str, Contract | Unread] = field(default_factory=dict)
     children: Mapping[Callee, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -51,7 +51,7 @@ def load(  # noqa: PLR0913 - what a caller may know of a text
     expect_name: str | None = None,
     services: Collection[str] | None = None,
     services_discoverable: bool = False,
-    contracts: Mapping[str, Contract] | None = None,
+    contracts: Mapping[str, Contract | Unread] | None = None,
     children: Mapping[Callee, tuple[str, ...]] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
@@ -90,7 +90,7 @@ def load_tree(
     expect_name: str | None = None,
     services: Collection[str] | None = None,
     services_discoverable: bool = False,
-    contracts: Mapping[str, Contract] | None = None,
+    contracts: Mapping[str, Contract | Unread] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
     """A definition from a tree of plain Python values; as `load`, with pointers instead of lines.

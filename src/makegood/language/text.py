@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 from makegood.language.json_text import read_json
@@ -24,6 +25,22 @@ def read_text(text: str | bytes, form: Format | None, problems: Problems, limits
     tree, root = read(decoded, problems, limits)
     problems.places = Places(decoded, root)
     return tree
+
+
+def read_document(text: bytes, source: str) -> object:
+    """The tree of a JSON or YAML text that is no definition, under the bounds of what others write.
+
+    Raises:
+        DefinitionError: It cannot be read.
+    """
+    problems = Problems(source)
+    with suppress(GiveUp):
+        return read_text(text, None, problems, _OF_OTHERS)
+    problems.refuse()
+    raise AssertionError("whoever gives up has said why")
+
+
+_OF_OTHERS = Limits(definition_bytes=8 * 1024 * 1024, definition_nodes=1_000_000)
 
 
 def _decoded(text: str | bytes, problems: Problems, limits: Limits) -> str:

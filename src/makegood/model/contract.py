@@ -35,3 +35,14 @@ class Contract:
     source: str
     operations: Mapping[str, Operation]
     requests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A service names a description, and it cannot be had.
+
+    Attributes:
+        why: A sentence that begins with its source.
+    """
+
+    why: str

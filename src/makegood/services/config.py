@@ -36,6 +36,8 @@ class ServiceConfig:
         wait_ms: How long a step may wait for a healthy endpoint.
         strict_idempotent: Whether a rejection after an unknown attempt clears it (rule 3).
         health: Path to ask for health, or None.
+        openapi: Its OpenAPI description: a file's path or an URL, or None.
+        validate: Whether replies are held to the description.
         allow_link_local: Whether its addresses may be link-local or a cloud's metadata service.
     """
 
@@ -47,6 +49,8 @@ class ServiceConfig:
     wait_ms: int = 60_000
     strict_idempotent: bool = False
     health: str | None = None
+    openapi: str | None = None
+    validate: bool = False
     allow_link_local: bool = False
 
     def __post_init__(self) -> None:
@@ -55,6 +59,10 @@ class ServiceConfig:
         object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
         for name, value in self.headers.items():
             _check_header(self.name, name, value)
+        if self.openapi is not None and self.openapi.startswith(("http://", "https://")):
+            _check_document_url(self.name, self.openapi)
+        if self.validate and self.openapi is None:
+            raise ConfigurationError(f"service {self.name!r}: `validate` needs `openapi`: what replies are held to")
         for setting, least in (("max_concurrent", 1), ("wait_ms", 0), ("timeout_ms", 1)):
             value_ = getattr(self, setting)
             if value_ is not None and (not isinstance(value_, int) or value_ < least):
@@ -66,6 +74,7 @@ class ServiceConfig:
             f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, timeout_ms={self.timeout_ms!r}, "
             f"headers={headers}, max_concurrent={self.max_concurrent!r}, wait_ms={self.wait_ms!r}, "
             f"strict_idempotent={self.strict_idempotent!r}, health={self.health!r}, "
+            f"openapi={self.openapi!r}, validate={self.validate!r}, "
             f"allow_link_local={self.allow_link_local!r})"
         )
 
@@ -108,6 +117,13 @@ def checked_url(service: str, url: str) -> str:
     if parts.query or parts.fragment:
         raise refuse(f"{url!r} has a query or fragment; the method's name is put after its path")
     return url.rstrip("/")
+
+
+def _check_document_url(service: str, url: str) -> None:
+    base = url.partition("#")[0].partition("?")[0]
+    checked_url(service, base)
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigurationError(f"service {service!r}: the URL of its description is not printable ASCII")
 
 
 def split_url(url: str) -> tuple[SplitResult, str, int]:

@@ -104,7 +104,7 @@ class _Description:
 
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Verb, path and description of each operation."""
-        paths = self._document.get("paths") or {}
+        paths = self._document.get("paths", {})
         if not isinstance(paths, dict):
             raise self._wrong("has no mapping under `paths`.")
         for path, given in paths.items():

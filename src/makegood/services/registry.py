@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -73,6 +73,7 @@ class Registry:
         self._now_ms = now_ms
         self._services: dict[str, _Service] = {}
         self._places: dict[str, _Places] = {}
+        self._checks: dict[str, Mapping[str, Callable[[Any], str | None]]] = {}
 
     def register(self, name: str, service: Any, config: ServiceConfig | None = None) -> None:
         """Add a service, or replace the one of that name; its open calls go on.
@@ -87,6 +88,7 @@ class Registry:
             ConfigurationError: The name, URL or object does not fit.
         """
         added = _built(name, service, config)
+        self._checks.pop(name, None)
         replaced = self._services.get(name)
         self._services[name] = added
         self._places.setdefault(name, _Places())
@@ -178,13 +180,30 @@ class Registry:
             if deadline.passed:
                 message = "the attempt's deadline passed before anything was sent"
                 return Reply("not_sent", code="service_unavailable", message=message)
-            return await found.adapter.call(invocation, deadline)
+            return self._held(invocation, await found.adapter.call(invocation, deadline))
         except Exception as error:  # noqa: BLE001 - the port promises a reply, whatever goes wrong
             # A mistake of ours. Perhaps the request left: nothing better can be said.
             _log.exception("calling %s.%s went wrong", invocation.service, invocation.method)
             return Reply("unknown", code="service_error", message=f"internal error: {type(error).__name__}")
         finally:
             self.release(invocation.service)
+
+    def hold_to(self, service: str, checks: Mapping[str, Callable[[Any], str | None]]) -> None:
+        """Hold the replies of a service to what it describes.
+
+        Args:
+            service: Its name.
+            checks: By method: what is wrong with an answer's body, or None.
+        """
+        self._checks[service] = checks
+
+    def _held(self, invocation: Invocation, reply: Reply) -> Reply:
+        check = self._checks.get(invocation.service, {}).get(invocation.method)
+        if check is None or reply.outcome != "ok" or (wrong := check(reply.output)) is None:
+            return reply
+        # It may well have done what it was asked: that it answers otherwise than it says is all that is known.
+        message = f"the answer is not what the service describes: {wrong}"
+        return Reply("unknown", code="invalid_reply", message=message, status=reply.status)
 
     async def aclose(self) -> None:
         """Close connections. Open calls are abandoned."""

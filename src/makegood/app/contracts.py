@@ -1,0 +1,143 @@
+"""What services say of themselves: fetched when a definition names them, kept, and held against it.
+
+A description that cannot be had, or read, never stops a registration: its calls go unchecked, and a
+warning says so and why. One that was read before is used meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from makegood.app.config import Config
+from makegood.engine.log import log, names
+from makegood.errors import ConfigurationError, DefinitionError
+from makegood.language import Loaded, compile_schema, load, read_document, services_of
+from makegood.model.contract import Contract, Unread
+from makegood.services import Registry, ServiceConfig
+from makegood.services.documents import NoDocument, fetched
+from makegood.services.openapi import contract_of
+
+FRESH_S = 60.0
+"""For so long a description is taken as it was read."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    config: ServiceConfig
+    read_at: float
+    contract: Contract | None
+    fault: str
+
+
+class Contracts:
+    """The descriptions of the services of one registry.
+
+    Args:
+        folder: Where files are that are named without a whole path.
+        registry: Whose services; those with `validate` have their replies held to the description.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, registry: Registry, folder: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        self._registry = registry
+        self._folder = folder
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+
+    async def of(self, services: Collection[str]) -> dict[str, Contract | Unread]:
+        """What is known of those services that name a description."""
+        described = {}
+        for name in sorted(services):
+            if self._registry.knows(name) and (config := self._registry.config(name)).openapi is not None:
+                described[name] = config
+        await asyncio.gather(*(self._refresh(config) for config in described.values()))
+        found: dict[str, Contract | Unread] = {}
+        for name in described:
+            kept = self._kept[name]
+            found[name] = kept.contract or Unread(kept.fault)
+        return found
+
+    async def follow(self) -> None:
+        """Read the descriptions of all services whose replies are held to them."""
+        await self.of([name for name in self._registry.names() if self._registry.config(name).validate])
+
+    def fault(self, service: str) -> str | None:
+        """Why a service's description could not be read the last time, or None."""
+        kept = self._kept.get(service)
+        return kept.fault or None if kept is not None else None
+
+    async def _refresh(self, config: ServiceConfig) -> None:
+        kept = self._kept.get(config.name)
+        if kept is not None and kept.config != config:
+            kept = None
+        if kept is not None and kept.contract is not None and self._clock() - kept.read_at < FRESH_S:
+            return
+        contract, fault = None if kept is None else kept.contract, ""
+        try:
+            contract = read_contract(config, await fetched(config, self._folder))
+        except NoDocument as error:
+            fault = f"{config.openapi} {error}"
+        except ConfigurationError as error:
+            fault = str(error)
+        if fault:
+            log.warning(names.DESCRIPTION_UNREAD, service=config.name, error=fault)
+        self._kept[config.name] = _Kept(config, self._clock(), contract, fault)
+        if contract is not None and config.validate:
+            self._registry.hold_to(config.name, _checks(contract))
+
+
+def contracts_of(config: Config, registry: Registry) -> Contracts:
+    """The descriptions of the services of a configuration; its files stand beside it."""
+    return Contracts(registry, os.path.dirname(config.source or ""))
+
+
+def read_contract(config: ServiceConfig, content: bytes) -> Contract:
+    """What a description says of the methods of a service.
+
+    Raises:
+        ConfigurationError: It is no such description.
+    """
+    assert config.openapi is not None
+    try:
+        document = read_document(content, config.openapi)
+    except DefinitionError as error:
+        raise ConfigurationError(f"{config.openapi} cannot be read: {error}") from None
+    return contract_of(document, source=config.openapi, url=config.urls[0] if config.urls else "")
+
+
+def _checks(contract: Contract) -> Mapping[str, Callable[[Any], str | None]]:
+    """By method: what is wrong with an answer's body, or None."""
+    return {
+        method: _check(operation.gives)
+        for method, operation in contract.operations.items()
+        if operation.gives is not None
+    }
+
+
+def _check(schema: Any) -> Callable[[Any], str | None]:
+    validator = compile_schema(schema)
+
+    def check(body: Any) -> str | None:
+        wrong = next(iter(validator.iter_errors(body)), None)
+        if wrong is None:
+            return None
+        pointer = "".join(f"/{part}" for part in wrong.instance_path) or "/"
+        return f"at {pointer}: {wrong.message[:300]}"
+
+    return check
+
+
+async def load_held(text: str | bytes, contracts: Contracts, **known: Any) -> Loaded:
+    """As `language.load`; calls of services that describe themselves are held to that.
+
+    Raises:
+        DefinitionError: The definition has mistakes.
+    """
+    loaded = load(text, **known)
+    said = await contracts.of(services_of(loaded.definition))
+    return load(text, **known, contracts=said) if said else loaded
