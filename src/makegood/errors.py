@@ -91,9 +91,18 @@ class InputError(MakegoodError):
 
 
 class ConfigurationError(MakegoodError):
-    """A setting is unknown, malformed or contradicts another."""
+    """A setting is unknown, malformed or contradicts another.
+
+    Attributes:
+        at: The keys that lead to it within its section, `("methods", "reserve", "verb")`, where they are known:
+            whoever read the file can say the line.
+    """
 
     code = "invalid_configuration"
+
+    def __init__(self, message: str, *, at: tuple[str, ...] = ()) -> None:
+        self.at = at
+        super().__init__(message)
 
 
 class NotFound(MakegoodError):

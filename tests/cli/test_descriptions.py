@@ -144,3 +144,18 @@ def test_to_validate_there_must_be_a_description(cli: Cli, folder: Path) -> None
 
     assert ran.code == 2
     assert "`validate` needs `openapi`" in ran.err
+
+
+def test_methods_that_are_ordinary_requests_are_found_by_verb_and_path(cli: Cli, folder: Path) -> None:
+    room = {"put": {"requestBody": body(GUEST)}, "delete": {}}
+    (folder / "hotels.json").write_text(json.dumps({"openapi": "3.1.0", "paths": {"/rooms/{id}": room}}))
+    path = 'path = "/rooms/{input.room}"'
+    verbs = f'methods = {{reserve = {{verb = "PUT", {path}}}, cancel = {{verb = "%s", {path}}}}}'
+    configured(folder, "http://hotels", "hotels.json", verbs % "DELETE")
+    good = cli("check", "good.yaml")
+    configured(folder, "http://hotels", "hotels.json", verbs % "PATCH")
+    bad = cli("check", "good.yaml")
+
+    assert (good.code, good.out) == (0, "")
+    assert bad.code == 2
+    assert "hotels.cancel, which is sent as PATCH /rooms/{input.room}, and hotels.json describes no" in bad.out

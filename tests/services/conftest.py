@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 from misbehaving import Misbehaving
+from name_service import Names
 
 from makegood.services import Registry
 
@@ -29,3 +31,11 @@ async def registry() -> AsyncIterator[Registry]:
     made = Registry()
     yield made
     await made.aclose()
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """The only names that there are."""
+    made = Names()
+    monkeypatch.setattr(socket, "getaddrinfo", made.getaddrinfo)
+    return made

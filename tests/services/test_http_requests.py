@@ -19,7 +19,7 @@ from service_calls import invocation, send
 from makegood.core.outcome import Reply
 from makegood.errors import ConfigurationError
 from makegood.ports import Slot
-from makegood.services import Registry, ServiceConfig, http_client
+from makegood.services import Registry, ServiceConfig, tls
 
 pytestmark = pytest.mark.anyio
 
@@ -261,7 +261,7 @@ async def test_tls_is_spoken_with_who_can_prove_its_name(
 ) -> None:
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    http_client._tls.cache_clear()
+    tls._system.cache_clear()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     async with Misbehaving(tls=context) as server:
@@ -273,7 +273,7 @@ async def test_tls_is_spoken_with_who_can_prove_its_name(
         # The connection is used again, session tickets notwithstanding.
         assert {each.connection for each in server.received} == ({0} if trusted else set())
         await registry.aclose()
-    http_client._tls.cache_clear()
+    tls._system.cache_clear()
 
 
 async def test_tls_that_hangs_is_not_sent(registry: Registry, server: Misbehaving) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from makegood.app.keys import FLAG, HEADERS, NUMBER, SECTIONS, SERVICES, TEXTS, WHOLE, Key, keys_of
+from makegood.app.keys import FLAG, HEADERS, NUMBER, SECTIONS, SERVICES, TABLE, TEXTS, WHOLE, Key, keys_of
 from makegood.app.toml_text import TomlText, read_toml
 from makegood.errors import ConfigurationError, nearest
 from makegood.services import ServiceConfig
@@ -119,7 +119,7 @@ def load_config(path: str | None = None, environ: Mapping[str, str] | None = Non
         storage=Storage(**_values("storage", sections)),
         server=Server(**_values("server", sections)),
         auth=Auth(**_values("auth", sections)),
-        services=MappingProxyType({name: _service(name, given) for name, given in services.items()}),
+        services=MappingProxyType({name: _service(name, given, text) for name, given in services.items()}),
         source=None if text is None else text.source,
         given=MappingProxyType(
             {(section, name): value for section, keys in sections.items() for name, value in keys.items()}
@@ -209,7 +209,7 @@ def _from_text(key: Key, text: str) -> Any:
         return {"true": True, "false": False}.get(text.strip().lower(), text)
     if key.kind is TEXTS and not text.lstrip().startswith("["):
         return [each.strip() for each in text.split(",")]
-    if key.kind in (WHOLE, NUMBER, TEXTS, HEADERS):
+    if key.kind in (WHOLE, NUMBER, TEXTS, HEADERS, TABLE):
         try:
             return json.loads(text)
         except ValueError:
@@ -253,7 +253,7 @@ def _filled(section: str, given: _Section) -> dict[str, Any]:
     return {name: given[name].value if name in given else key.default for name, key in keys_of(section).items()}
 
 
-def _service(name: str, given: _Section) -> ServiceConfig:
+def _service(name: str, given: _Section, text: TomlText | None = None) -> ServiceConfig:
     values = _filled(SERVICES, given)
     where = next(iter(given.values())).where if given else f"[services.{name}]"
     if "url" in given and "urls" in given:
@@ -275,9 +275,21 @@ def _service(name: str, given: _Section) -> ServiceConfig:
             openapi=values["openapi"],
             validate=values["validate"],
             allow_link_local=values["allow_link_local"],
+            auth=values["auth"],
+            tls=values["tls"],
+            methods=values["methods"] or {},
         )
     except ConfigurationError as error:
-        raise ConfigurationError(f"{where}: {error}") from None
+        raise ConfigurationError(f"{_place(name, given, text, error.at) or where}: {error}", at=error.at) from None
+
+
+def _place(name: str, given: _Section, text: TomlText | None, at: tuple[str, ...]) -> str | None:
+    """Where a part of a key stands, as near as is known; None if nothing is."""
+    if not at or at[0] not in given:
+        return None
+    where = given[at[0]].where
+    in_file = text is not None and where == text.where((SERVICES, name, at[0]))
+    return text.where((SERVICES, name, *at)) if text is not None and in_file else where
 
 
 def _milliseconds(seconds: float) -> int:

@@ -107,7 +107,15 @@ def read_contract(config: ServiceConfig, content: bytes) -> Contract:
         document = read_document(content, config.openapi)
     except DefinitionError as error:
         raise ConfigurationError(f"{config.openapi} cannot be read: {error}") from None
-    return contract_of(document, source=config.openapi, url=config.urls[0] if config.urls else "")
+    methods = config.templates
+    return contract_of(
+        document,
+        source=config.openapi,
+        url=config.urls[0] if config.urls else "",
+        templates={name: (method.verb, method.path.text) for name, method in methods.items()},
+        shaped_requests=frozenset(name for name, each in methods.items() if each.body is not None or not each.sends),
+        shaped_replies=frozenset(name for name, each in methods.items() if each.output is not None),
+    )
 
 
 def _checks(contract: Contract) -> Mapping[str, Callable[[Any], str | None]]:

@@ -70,7 +70,8 @@ class Key:
         try:
             read = self.kind.read(value)
         except ValueError:
-            raise ValueError(f"must be {self._expected()}, not {shown(value)}") from None
+            found = f"{type(value).__name__}" if self.name in _SECRETIVE else shown(value)
+            raise ValueError(f"must be {self._expected()}, not {found}") from None
         if isinstance(read, int | float) and not isinstance(read, bool):
             below = self.least is not None and read < self.least
             if read > NUMBER_MAX:
@@ -147,6 +148,12 @@ def _headers(value: Any) -> dict[str, str]:
     return dict(value)
 
 
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004 - one kind of error for the caller
+    return dict(value)
+
+
 WHOLE = Kind(words="a whole number", read=_whole)
 NUMBER = Kind(words="a number", read=_number)
 TEXT = Kind(words="a text that is not empty", read=_text)
@@ -155,6 +162,9 @@ URL_PATH = Kind(words='a path such as "/healthz"', read=_url_path)
 FLAG = Kind(words="true or false", read=_flag)
 TEXTS = Kind(words="a list of texts", read=_texts)
 HEADERS = Kind(words="a table of texts", read=_headers)
+TABLE = Kind(words="a table", read=_table)
+_SECRETIVE = frozenset({"headers", "auth", "connection_string"})
+"""Keys whose value no message repeats: it may be a secret in the wrong form."""
 
 KEYS: tuple[Key, ...] = (
     Key(
@@ -250,6 +260,21 @@ KEYS: tuple[Key, ...] = (
     Key(
         section=SERVICES, name="allow_link_local", kind=FLAG, default=False,
         doc="Whether its addresses may be link-local or a cloud's metadata service.",
+    ),
+    Key(
+        section=SERVICES, name="auth", kind=TABLE, default=None,
+        doc='Sent as `Authorization`: `{bearer = "env:NAME"}`, or `{user = "...", password = "file:/path"}`. '
+        "Read at each request, so that a file may change.",
+    ),
+    Key(
+        section=SERVICES, name="tls", kind=TABLE, default=None,
+        doc="Paths of PEM files: `ca`, whom to trust instead of the system's authorities; `certificate` and `key`, "
+        "what to show. Read again when one has changed.",
+    ),
+    Key(
+        section=SERVICES, name="methods", kind=TABLE, default=None,
+        doc="How methods become ordinary requests, by name: "
+        '`reserve = {verb = "PUT", path = "/rooms/{input.room}", query, body, output, outcomes}`.',
     ),
 )  # fmt: skip
 

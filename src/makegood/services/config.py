@@ -6,10 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from makegood.errors import ConfigurationError
+from makegood.services.credentials import Auth, auth_from
 from makegood.services.secrets import is_reference
+from makegood.services.templates import Method, methods_from
+from makegood.services.tls import Tls, tls_from
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -39,6 +43,13 @@ class ServiceConfig:
         openapi: Its OpenAPI description: a file's path or an URL, or None.
         validate: Whether replies are held to the description.
         allow_link_local: Whether its addresses may be link-local or a cloud's metadata service.
+        auth: Who we say we are: `{bearer}` or `{user, password}`; secrets are `env:NAME` or `file:/path`.
+        tls: Paths of PEM files, `{ca, certificate, key}`: whom to trust instead of the system's authorities,
+            and what to show.
+        methods: How methods become ordinary requests, by name: `{verb, path, query, body, output, outcomes}`.
+        credentials: `auth`, checked.
+        pem_files: `tls`, checked.
+        templates: `methods`, compiled.
     """
 
     name: str
@@ -52,6 +63,12 @@ class ServiceConfig:
     openapi: str | None = None
     validate: bool = False
     allow_link_local: bool = False
+    auth: Mapping[str, str] | None = None
+    tls: Mapping[str, str] | None = None
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    credentials: Auth | None = field(init=False, compare=False, default=None)
+    pem_files: Tls | None = field(init=False, compare=False, default=None)
+    templates: Mapping[str, Method] = field(init=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -67,6 +84,18 @@ class ServiceConfig:
             value_ = getattr(self, setting)
             if value_ is not None and (not isinstance(value_, int) or value_ < least):
                 raise ConfigurationError(f"service {self.name!r}: {setting} must be at least {least}, not {value_!r}")
+        if self.auth is not None and any(name.lower() == "authorization" for name in self.headers):
+            raise ConfigurationError(
+                f"service {self.name!r} has auth and a header Authorization. Keep one of them.", at=("auth",)
+            )
+        if self.tls is not None and (plain := [url for url in self.urls if url.startswith("http:")]):
+            raise ConfigurationError(f"service {self.name!r} has tls, and {plain[0]!r} is not https://", at=("tls",))
+        try:
+            object.__setattr__(self, "credentials", None if self.auth is None else auth_from(self.auth))
+            object.__setattr__(self, "pem_files", None if self.tls is None else tls_from(self.tls))
+            object.__setattr__(self, "templates", methods_from(self.methods))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"service {self.name!r}: {error}", at=error.at) from None
 
     def __repr__(self) -> str:
         headers = "{" + ", ".join(f"{name!r}: '***'" for name in self.headers) + "}"
@@ -75,7 +104,8 @@ class ServiceConfig:
             f"headers={headers}, max_concurrent={self.max_concurrent!r}, wait_ms={self.wait_ms!r}, "
             f"strict_idempotent={self.strict_idempotent!r}, health={self.health!r}, "
             f"openapi={self.openapi!r}, validate={self.validate!r}, "
-            f"allow_link_local={self.allow_link_local!r})"
+            f"allow_link_local={self.allow_link_local!r}, auth={self.auth!r}, tls={self.tls!r}, "
+            f"methods={dict(self.methods)!r})"
         )
 
 
@@ -127,10 +157,10 @@ def _check_document_url(service: str, url: str) -> None:
 
 
 def split_url(url: str) -> tuple[SplitResult, str, int]:
-    """A checked URL's parts, host and port."""
+    """A checked URL's parts, host and port. The zone of an IPv6 address, `%25eth0`, is `%eth0` in the host."""
     parts = urlsplit(url)
     assert parts.hostname is not None
-    return parts, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    return parts, parts.hostname.replace("%25", "%"), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _check_header(service: str, name: str, value: str) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from makegood.services.config import ServiceConfig, split_url
+from makegood.services.connecting import Connector, Target
 from makegood.services.deadline import Deadline
-from makegood.services.http_client import Client, Lost, NotSent, Target, Unreadable
+from makegood.services.http_client import Client, Lost, NotSent, Unreadable
+from makegood.services.tls import Trust
 
 BYTES_MAX = 8 * 1024 * 1024
 FETCH_MS = 10_000
@@ -66,7 +68,10 @@ async def _asked(config: ServiceConfig, url: str) -> bytes:
         f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: makegood\r\n"
         "Accept: application/json, application/yaml\r\nAccept-Encoding: identity\r\n\r\n"
     )
-    client = Client(idle_max=0, allow_link_local=config.allow_link_local)
+    # What the service is shown, and trusts, is for its own hosts alone.
+    ours = host in {split_url(each)[1] for each in config.urls}
+    trust = Trust(config.pem_files if ours else None)
+    client = Client(Connector(trust, allow_link_local=config.allow_link_local), idle_max=0)
     deadline = Deadline(time.time_ns() // 1_000_000 + FETCH_MS, lambda: time.time_ns() // 1_000_000)
     try:
         answer = await client.send(

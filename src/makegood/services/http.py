@@ -1,34 +1,37 @@
-"""Calling a service over HTTP: what is sent, and the table of what each reply means.
+"""Calling a service over HTTP: what is sent, and to which endpoint.
 
-Keeps out: connections and bytes (http_client), and what the engine makes of a reply. The table is the
-one of "Calling a service over HTTP"; `meaning` is pure, so it can be tested without a network.
+Keeps out: connections and bytes (http_client), what an answer means (http_replies), and what the engine
+makes of a reply.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
-from typing import Any
 from urllib.parse import quote
 
 from makegood.core.outcome import Reply
 from makegood.model.limits import LIMITS
 from makegood.ports import Invocation
 from makegood.services.config import ServiceConfig, sendable, split_url
+from makegood.services.connecting import Connector, Target
 from makegood.services.deadline import Deadline
-from makegood.services.http_client import Client, Lost, NotSent, Target, Unreadable
-from makegood.services.payload import InvalidPayload, decode, encode
+from makegood.services.http_client import Client, Lost, NotSent, Unreadable
+from makegood.services.http_replies import broken, meaning
+from makegood.services.http_wire import Response
+from makegood.services.payload import encode
+from makegood.services.placeholders import Unfillable
 from makegood.services.secrets import MissingSecret, is_reference, resolve
+from makegood.services.templates import WITH_BODY, Method, Request
+from makegood.services.tls import Trust
 
 _NO_METHODS = frozenset({"", ".", ".."})
 """Segments that would change the path."""
-_NOT_DONE = frozenset({408, 425, 429})
-_RETRY_AFTER_MS_MAX = 24 * 3600 * 1000
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_ZONE = re.compile(r"%25[^\]]*")
+"""Of an IPv6 address: it means something on this machine only."""
 _TEXT_MAX = 500
 
 
@@ -37,41 +40,60 @@ class HttpService:
 
     def __init__(self, config: ServiceConfig) -> None:
         self._config = config
-        self._client = Client(idle_max=config.max_concurrent, allow_link_local=config.allow_link_local)
+        self._client = Client(
+            Connector(Trust(config.pem_files), allow_link_local=config.allow_link_local), idle_max=config.max_concurrent
+        )
         self._endpoints = [_Endpoint(url, config) for url in config.urls]
         self._secrets = {name: value for name, value in config.headers.items() if is_reference(value)}
         self._turn = count()
 
     async def call(self, invocation: Invocation, deadline: Deadline) -> Reply:
         """Send one request; try the next URL while none could be connected to."""
-        if invocation.method in _NO_METHODS:
-            return Reply("rejected", code="method_not_found", message=f"{invocation.method!r} names no method")
-        body = encode(invocation.body)
-        limit = LIMITS.payload_bytes
-        if len(body) > limit and not invocation.undo:
-            message = f"the input is {len(body)} bytes of JSON, more than {limit}"
-            return Reply("not_sent", code="payload_too_large", message=message)
-        try:
-            headers = _headers(invocation, len(body)) + self._resolved()
-        except (MissingSecret, ValueError) as error:
-            return Reply("not_sent", code="service_unavailable", message=str(error))
+        prepared = self._prepared(invocation)
+        if isinstance(prepared, Reply):
+            return prepared
         first, total = next(self._turn), len(self._endpoints)
         failures = []
         for tried in range(total):
             endpoint = self._endpoints[(first + tried) % total]
-            request = b"".join((endpoint.start(invocation.method), headers, body))
             share_s = deadline.remaining_s / (total - tried)
             try:
                 response = await self._client.send(
-                    endpoint.target, request, deadline, connect_s=share_s, body_max=LIMITS.payload_bytes
-                )
+                    endpoint.target, prepared.bytes_for(endpoint), deadline, connect_s=share_s,
+                    body_max=LIMITS.payload_bytes,
+                )  # fmt: skip
             except NotSent as error:
                 failures.append(str(error))
             except (Lost, Unreadable) as error:
-                return _broken(error)
+                return broken(error)
             else:
-                return meaning(response.status, response.headers, response.body, deadline.now_ms)
+                return _understood(prepared.template, invocation, response, deadline.now_ms)
         return Reply("not_sent", code="service_unavailable", message="; ".join(failures)[:_TEXT_MAX])
+
+    def _prepared(self, invocation: Invocation) -> _Prepared | Reply:
+        """What is sent to whichever endpoint; a reply if nothing can be."""
+        template = self._config.templates.get(invocation.method)
+        request = None
+        if template is None:
+            if invocation.method in _NO_METHODS:
+                return Reply("rejected", code="method_not_found", message=f"{invocation.method!r} names no method")
+            body: bytes | None = encode(invocation.body)
+        else:
+            try:
+                request = template.request(invocation)
+            except Unfillable as error:
+                message = f"method {invocation.method!r}: {error}"[:_TEXT_MAX]
+                return Reply("rejected", code="invalid_request", message=message)
+            body = request.body
+        limit = LIMITS.payload_bytes
+        if body is not None and len(body) > limit and not invocation.undo:
+            message = f"the input is {len(body)} bytes of JSON, more than {limit}"
+            return Reply("not_sent", code="payload_too_large", message=message)
+        try:
+            headers = _headers(invocation, _framing(request, body)) + self._resolved()
+        except (MissingSecret, ValueError) as error:
+            return Reply("not_sent", code="service_unavailable", message=str(error))
+        return _Prepared(invocation.method, template, request, headers + (body or b""))
 
     def retire(self) -> None:
         """Take no new calls; open ones go on."""
@@ -82,15 +104,37 @@ class HttpService:
         self._client.close()
 
     def _resolved(self) -> bytes:
-        if not self._secrets:
+        """The headers with secrets in them, and the end of the head."""
+        auth = self._config.credentials
+        if auth is None and not self._secrets:
             return b"\r\n"
-        lines = []
-        for name, reference in self._secrets.items():
-            value = resolve(reference)
+        values = [(name, reference, resolve(reference)) for name, reference in self._secrets.items()]
+        if auth is not None:
+            values.append(("Authorization", "auth", auth.header()))
+        for _, source, value in values:
             if not sendable(value):
-                raise ValueError(f"{reference}: the value holds what a header cannot")
-            lines.append(f"{name}: {value}\r\n")
-        return ("".join(lines) + "\r\n").encode("latin-1")
+                raise ValueError(f"{source}: the value holds what a header cannot")
+        return ("".join(f"{name}: {value}\r\n" for name, _, value in values) + "\r\n").encode("latin-1")
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """One request but for its endpoint.
+
+    Attributes:
+        rest: What follows the headers that are the same in all requests to an endpoint.
+    """
+
+    method: str
+    template: Method | None
+    request: Request | None
+    rest: bytes
+
+    def bytes_for(self, endpoint: _Endpoint) -> bytes:
+        """All of it."""
+        if self.request is None:
+            return endpoint.start(self.method) + self.rest
+        return endpoint.start_of(self.request.verb, self.request.target) + self.rest
 
 
 class _Endpoint:
@@ -102,26 +146,47 @@ class _Endpoint:
         self._path = parts.path
         given = {name.lower() for name in config.headers}
         defaults = {"User-Agent": "makegood", "Accept": "application/json", "Accept-Encoding": "identity"}
-        lines = [f"Host: {parts.netloc}", "Content-Type: application/json"]
+        lines = [f"Host: {_ZONE.sub('', parts.netloc)}"]
         lines += [f"{name}: {value}" for name, value in defaults.items() if name.lower() not in given]
         lines += [f"{name}: {value}" for name, value in config.headers.items() if not is_reference(value)]
         self._fixed = "\r\n".join(lines) + "\r\n"
         self._starts: dict[str, bytes] = {}
 
     def start(self, method: str) -> bytes:
-        """Request line and fixed headers."""
+        """Request line and fixed headers of a method without a template."""
         start = self._starts.get(method)
         if start is None:
-            line = f"POST {self._path}/{quote(method, safe='')} HTTP/1.1\r\n"
-            start = (line + self._fixed).encode("latin-1")
+            start = self.start_of("POST", f"/{quote(method, safe='')}")
             self._starts[method] = start
         return start
 
+    def start_of(self, verb: str, target: str) -> bytes:
+        """Request line and fixed headers."""
+        return f"{verb} {self._path}{target} HTTP/1.1\r\n{self._fixed}".encode("latin-1")
 
-def _headers(invocation: Invocation, length: int) -> bytes:
+
+def _understood(template: Method | None, invocation: Invocation, response: Response, now_ms: int) -> Reply:
+    status = response.status
+    if template is None:
+        return meaning(status, response.headers, response.body, now_ms)
+    return meaning(
+        status, response.headers, response.body, now_ms,
+        said=template.outcomes.get(status), read=partial(template.answered, invocation),
+    )  # fmt: skip
+
+
+def _framing(request: Request | None, body: bytes | None) -> str:
+    """The headers that describe the body."""
+    if body is not None:
+        return f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    assert request is not None
+    return "Content-Length: 0\r\n" if request.verb in WITH_BODY else ""
+
+
+def _headers(invocation: Invocation, framing: str) -> bytes:
     """The headers that say which attempt this is. They cannot break out of their line."""
     lines = (
-        f"Content-Length: {length}\r\n"
+        f"{framing}"
         f"Idempotency-Key: {invocation.key}\r\n"
         f"Makegood-Execution: {invocation.execution_id}\r\n"
         f"Makegood-Step: {invocation.step}\r\n"
@@ -147,97 +212,3 @@ def timestamp(at_ms: int) -> str:
 def _whole_second(seconds: int) -> str:
     """Cached: the deadlines of calls made together fall into a few seconds."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-def meaning(status: int, headers: Mapping[str, str], body: bytes, now_ms: int) -> Reply:
-    """What a whole answer means.
-
-    Args:
-        status: Of HTTP.
-        headers: By their names in lower case.
-        body: As it came.
-        now_ms: When it came; dates in `headers` count from here.
-    """
-    if 200 <= status < 300:
-        return _success(status, headers, body)
-    retry_after_ms = _retry_after(headers.get("retry-after"), now_ms)
-    code, message, details = _error(status, body)
-    if 400 <= status < 500 and status not in _NOT_DONE:
-        return Reply("rejected", code=code or f"http_{status}", message=message, details=details, status=status)
-    if status in _NOT_DONE:
-        return Reply(
-            "not_sent", code=code or f"http_{status}", message=message, details=details, status=status,
-            retry_after_ms=retry_after_ms,
-        )  # fmt: skip
-    if 500 <= status < 600:
-        return Reply(
-            "unknown", code="service_error", message=message, details=details, status=status,
-            retry_after_ms=retry_after_ms,
-        )  # fmt: skip
-    what = "a redirect, which is not followed" if 300 <= status < 400 else "no status of HTTP"
-    return Reply("unknown", code="invalid_reply", message=f"HTTP {status}: {what}", status=status)
-
-
-def _success(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
-    poll_after = headers.get("makegood-poll-after")
-    if status == 202 and poll_after is not None:
-        if _SECONDS.fullmatch(poll_after) is None:
-            return _invalid("Makegood-Poll-After is not a number of seconds", status)
-        return Reply("ongoing", status=status, poll_after_ms=round(float(poll_after) * 1000))
-    coding = headers.get("content-encoding", "identity")
-    if body and coding.lower() != "identity":
-        return _invalid("the body is compressed, and identity was asked for", status)
-    if not body.strip():
-        return Reply("ok", status=status)
-    try:
-        return Reply("ok", output=decode(body), status=status)
-    except InvalidPayload as error:
-        return _invalid(str(error), status)
-
-
-def _invalid(message: str, status: int | None) -> Reply:
-    return Reply("unknown", code="invalid_reply", message=message, status=status)
-
-
-def _broken(error: Lost | Unreadable) -> Reply:
-    """The answer to a request that was sent, and came back broken or not at all."""
-    if isinstance(error, Unreadable):
-        code = "reply_too_large" if error.too_large else "invalid_reply"
-        return Reply("unknown", code=code, message=str(error), status=error.status)
-    code = "call_timeout" if error.timed_out else "connection_reset"
-    return Reply("unknown", code=code, message=str(error), status=error.status, answered=False)
-
-
-def _error(status: int, body: bytes) -> tuple[str, str, Any]:
-    """Code, message and details of an answer that says no: `{"error": ...}` or a problem document."""
-    plain = f"HTTP {status}"
-    try:
-        said = decode(body)
-    except InvalidPayload:
-        return "", plain, None
-    if not isinstance(said, dict):
-        return "", plain, said
-    error = said.get("error")
-    if isinstance(error, dict):
-        return _text(error.get("code")), _text(error.get("message")) or plain, error.get("details")
-    message = _text(said.get("detail")) or _text(said.get("title")) or _text(said.get("message")) or _text(error)
-    return _text(said.get("code")), message or plain, said
-
-
-def _text(value: Any) -> str:
-    return value[:_TEXT_MAX] if isinstance(value, str) else ""
-
-
-def _retry_after(text: str | None, now_ms: int) -> int | None:
-    """Milliseconds from now; None when it was not sent or cannot be read."""
-    if text is None:
-        return None
-    if _SECONDS.fullmatch(text):
-        wait_ms = round(float(text) * 1000)
-    else:
-        try:
-            at = parsedate_to_datetime(text)
-            wait_ms = round(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000) - now_ms
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return None
-    return min(max(wait_ms, 0), _RETRY_AFTER_MS_MAX)

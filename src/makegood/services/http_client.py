@@ -1,10 +1,10 @@
 """HTTP/1.1 requests over connections of our own, so that we know whether a byte of one has left.
 
 What an orchestrator must know of a failure, and clients hide: `NotSent` is raised only while nothing
-of the request was written; from the first byte on it is `Lost` or `Unreadable`. Nothing is retried or
-redirected, no proxy, cookie or environment variable is heeded, a cancelled call closes its connection
-at once, and the address that was checked is the address that is connected to. Services' settings and
-the meaning of a status are none of this module's business.
+of the request was written, or the server refused the handshake under which it was; otherwise it is
+`Lost` or `Unreadable`. Nothing is retried or redirected, no proxy, cookie or environment variable is
+heeded, and a cancelled call closes its connection at once. How a connection comes about (`connecting`),
+services' settings and the meaning of a status are none of this module's business.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ import asyncio
 import select
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from typing import cast
 
-from makegood.services.addresses import ForbiddenAddress, resolve
+from makegood.services.connecting import Connection, Connector, Target, Unconnected, reason
 from makegood.services.deadline import Deadline
 from makegood.services.http_wire import Malformed, Response, TooLarge, Truncated
+from makegood.services.tls import REFUSALS, failure
 
 IDLE_S = 4.0
 """How long an unused connection is kept: less than the 5 s after which Node and uvicorn close theirs,
 since a request that meets a closing connection cannot be told from one that was served."""
 
 
+_GONE_S = 0.1
+"""How long the end of a connection that closes already is waited for."""
+
+
 class NotSent(Exception):
-    """No byte of the request was written; the message says why."""
+    """No byte of the request can have been read by the service; the message says why."""
 
 
 class Lost(Exception):
@@ -48,35 +51,17 @@ class Unreadable(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to connect to.
-
-    Attributes:
-        host: Name or address, without brackets.
-        port: TCP port.
-        tls: Whether to speak TLS, with the name checked against the certificate.
-    """
-
-    host: str
-    port: int
-    tls: bool
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
 class Client:
     """A pool of connections. It belongs to the event loop that it is first used on.
 
     Args:
+        connector: How a target is connected to.
         idle_max: Unused connections kept for one target.
-        allow_link_local: Whether link-local and metadata addresses may be connected to.
     """
 
-    def __init__(self, *, idle_max: int = 100, allow_link_local: bool = False) -> None:
+    def __init__(self, connector: Connector, *, idle_max: int = 100) -> None:
+        self._connector = connector
         self._idle_max = idle_max
-        self._allow_link_local = allow_link_local
         self._idle: dict[Target, list[_Connection]] = {}
         self._open: set[_Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -94,7 +79,7 @@ class Client:
             body_max: Bytes that the answer's body may have.
 
         Raises:
-            NotSent: Nothing was written.
+            NotSent: Nothing was written, or nothing of it was read.
             Lost: Written, and no whole answer came by the deadline.
             Unreadable: The answer is not HTTP or too large.
         """
@@ -102,8 +87,8 @@ class Client:
         # Asked now, not before connecting: the process may have been stopped for a while.
         remaining_s = deadline.remaining_s
         if remaining_s <= 0 or connection.closing:
-            connection.abort()
-            raise NotSent(f"the deadline or the connection to {target} ended before anything was sent")
+            why = await connection.end()
+            raise NotSent(why or f"the deadline or the connection to {target} ended before anything was sent")
         response = await connection.exchange(request, remaining_s, body_max)
         self._checkin(connection, response)
         return response
@@ -167,47 +152,26 @@ class Client:
 
     async def _connect(self, target: Target, connect_s: float) -> _Connection:
         loop = asyncio.get_running_loop()
-        end = loop.time() + connect_s
         try:
-            async with asyncio.timeout_at(end):
-                addresses = await resolve(target.host, target.port, allow_link_local=self._allow_link_local)
-        except TimeoutError:
-            raise NotSent(f"the name {target.host} was not resolved in time") from None
-        except ForbiddenAddress as error:
+            return await self._connector.connect(target, lambda: _Connection(target, loop, self._open), connect_s)
+        except Unconnected as error:
             raise NotSent(str(error)) from None
-        except (OSError, UnicodeError) as error:
-            raise NotSent(f"the name {target.host} cannot be resolved: {_text(error)}") from None
-        failure = "no address"
-        for index, address in enumerate(addresses):
-            share = (end - loop.time()) / (len(addresses) - index)
-            try:
-                async with asyncio.timeout(share):
-                    return await self._connect_to(target, address)
-            except TimeoutError:
-                failure = "timed out"
-            except (OSError, ssl.SSLError, ValueError) as error:
-                failure = _text(error)
-        raise NotSent(f"cannot connect to {target}: {failure}")
-
-    async def _connect_to(self, target: Target, address: str) -> _Connection:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: _Connection(target, loop, self._open),
-            address,
-            target.port,
-            ssl=_tls() if target.tls else None,
-            server_hostname=target.host if target.tls else None,
-        )
-        return connection
 
 
-class _Connection(asyncio.Protocol):
-    """One connection, which carries one request at a time."""
+class _Connection(Connection):
+    """One connection, which carries one request at a time.
+
+    Attributes:
+        idle_since: When its last answer was complete, by the loop's clock.
+    """
 
     def __init__(self, target: Target, loop: asyncio.AbstractEventLoop, all_open: set[_Connection]) -> None:
         self.target = target
         self.loop = loop
         self.idle_since = 0.0
+        self._refusal = ""
+        self._gone: asyncio.Future[None] | None = None
+        self._heard = False
         self._open = all_open
         self._transport: asyncio.Transport | None = None
         self._readable: Callable[[int], object] | None = None
@@ -232,6 +196,15 @@ class _Connection(asyncio.Protocol):
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    async def end(self) -> str:
+        """Close at once; why the other side has refused it, if it has."""
+        self.abort()
+        if self._transport is not None:
+            # What the other side said is told with the loss of the connection, some turns of the loop later.
+            self._gone = self.loop.create_future()
+            await asyncio.wait([self._gone], timeout=_GONE_S)
+        return self._refusal
 
     async def exchange(self, request: bytes, timeout_s: float, body_max: int) -> Response:
         """Write a request, and wait for the whole answer."""
@@ -261,6 +234,7 @@ class _Connection(asyncio.Protocol):
             self._readable = poller.poll
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         response = self._response
         if response is None or self._waiter is None or self._waiter.done():
             self.abort()
@@ -280,14 +254,21 @@ class _Connection(asyncio.Protocol):
         self._open.discard(self)
         self._end(exc)
         self._transport = None
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
 
     def _end(self, exc: Exception | None) -> None:
+        if isinstance(exc, ssl.SSLError) and exc.reason in REFUSALS and not self._heard:
+            self._refusal = f"{self.target} refused the handshake: {failure(exc)}"
         response = self._response
         if response is None or self._waiter is None or self._waiter.done():
             return
         status = response.status or None
+        if self._refusal:
+            self._fail(NotSent(self._refusal))
+            return
         if exc is not None:
-            self._fail(Lost(f"the connection broke: {_text(exc)}", status=status))
+            self._fail(Lost(f"the connection broke: {reason(exc)}", status=status))
             return
         try:
             response.end()
@@ -314,15 +295,3 @@ class _Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             status = self._response.status if self._response else None
             self._fail(Lost("no whole answer within the deadline", timed_out=True, status=status or None))
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Made at first use: loading the trust store takes tens of milliseconds."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _text(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from makegood.core.outcome import Reply
-from makegood.services.http import meaning
+from makegood.services.http_replies import meaning
 from makegood.services.payload import encode
 from makegood.simulation.script import Scripted
 
