@@ -164,7 +164,7 @@ def http_api() -> str:
 
 
 def _role(route: Any) -> str:
-    return "–" if route.public else str(route.role.name.lower())
+    return "–" if route.public else "its own" if route.for_services else str(route.role.name.lower())
 
 
 def _route(route: Any) -> str:

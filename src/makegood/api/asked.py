@@ -15,6 +15,7 @@ from makegood.app.contracts import Contracts
 from makegood.engine.client import Engine
 from makegood.ports import KeyedRequest
 from makegood.services import Registry
+from makegood.services.callbacks import Callbacks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Server:
     Attributes:
         contracts: What the services say of themselves.
         tokens: None: everybody may do everything.
+        callbacks: The addresses that services call back; None: they are given none.
         node: What this process is called.
     """
 
@@ -32,6 +34,7 @@ class Server:
     contracts: Contracts
     node: str
     tokens: Tokens | None = None
+    callbacks: Callbacks | None = None
     traffic: Traffic = field(default_factory=Traffic)
     measures: Measures = field(default_factory=Measures)
 

@@ -94,7 +94,7 @@ def statuses(route: Route) -> list[int]:
 
 def _operation(route: Route) -> dict[str, Any]:
     name = re.sub(r"\W+", "_", f"{route.method.lower()}{route.path.removeprefix('/v1')}").strip("_")
-    role = "Everybody may." if route.public else f"Needs the role {route.role.name.lower()}."
+    role = _who(route) if route.public or route.for_services else f"Needs the role {route.role.name.lower()}."
     operation: dict[str, Any] = {
         "operationId": name,
         "tags": [route.tag],
@@ -105,7 +105,7 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     operation["parameters"] += [_KEY] if route.writes else []
     operation["parameters"] += [_HEADERS[each] for each in route.headers]
-    if route.public:
+    if route.public or route.for_services:
         operation["security"] = []
     if route.body is not None:
         schema = {} if route.body.shape is None else _schema(route.body.shape)
@@ -114,6 +114,10 @@ def _operation(route: Route) -> dict[str, Any]:
             "content": {media: {"schema": schema} for media in route.body.media},
         }
     return operation
+
+
+def _who(route: Route) -> str:
+    return "Everybody may." if route.public else "Needs no token but that of its own address."
 
 
 def _path_parameters(path: str) -> Iterable[dict[str, Any]]:

@@ -20,6 +20,7 @@ from makegood.api import metrics
 from makegood.api.answers import JSON, Answer, Stream, send_answer, send_stream
 from makegood.api.asked import Asked, Server
 from makegood.api.bodies import Gone, Head, check_media, read_body, read_json, read_query
+from makegood.api.callbacks import PREFIX, service_behind
 from makegood.api.parameters import read_parameters
 from makegood.api.problems import Unacceptable, bad_request, problem
 from makegood.api.table import PUBLIC, ROUTES, Carried, Route
@@ -73,7 +74,10 @@ class Door:
         with self._server.traffic.request():
             passing = scope[_HERE] = _Passing(Head(dict(scope["headers"])))
             try:
-                if self._server.tokens is not None and scope["path"] not in PUBLIC:
+                if scope["path"].startswith(PREFIX):
+                    given = read_query(scope["query_string"])
+                    passing.who = service_behind(self._server.callbacks, scope["path"], given)
+                elif self._server.tokens is not None and scope["path"] not in PUBLIC:
                     passing.who = await self._server.tokens.who(passing.head.get(b"authorization"))
                 await self._router(scope, receive, send)
                 assert passing.answer is not None, "whoever is asked answers"

@@ -251,7 +251,7 @@ async def rerun(asked: Asked) -> Answer:
         successor = made.id
         if once is not None:
             await engine.repeats.keep(once, successor)
-    answer = await _verdict(asked, "rerun", "accepted")
+    answer = await verdict_view(asked, execution_id, "rerun", "accepted")
     return Answer(202, {**answer, "superseded_by": successor}, headers={"Location": f"/v1/executions/{successor}"})
 
 
@@ -264,11 +264,11 @@ async def _request(asked: Asked, kind: str, arguments: dict[str, Any]) -> Answer
     engine, execution_id = asked.server.engine, asked.path["id"]
     news = request_of(kind, arguments if asked.server.tokens is None else {**arguments, "by": asked.who.name})
     verdict = await engine.request(execution_id, news, once=asked.once(arguments))
-    return Answer(202, await _verdict(asked, kind, verdict))
+    return Answer(202, await verdict_view(asked, execution_id, kind, verdict))
 
 
-async def _verdict(asked: Asked, kind: str, verdict: str) -> dict[str, Any]:
-    execution_id = asked.path["id"]
+async def verdict_view(asked: Asked, execution_id: str, kind: str, verdict: str) -> dict[str, Any]:
+    """What is told of a request, and how the execution stands then."""
     standing = (await asked.server.engine.observer.row(execution_id)).standing
     return {
         "id": execution_id,

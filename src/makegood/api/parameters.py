@@ -37,6 +37,9 @@ class Parameter:
     default: Any = None
 
 
+TOKEN = Parameter("token", str, "Of the address, as it was given.")
+
+
 def whole(name: str, doc: str, *, least: int, most: int, default: int | None = None) -> Parameter:
     """A whole number between two others."""
 

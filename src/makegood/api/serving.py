@@ -75,7 +75,13 @@ async def serve(serving: Serving, *, listens: Callable[[str], None], stop: async
         await stack.enter_async_context(engine)
         node = serving.node or f"{socket.gethostname()}-{os.getpid()}"
         server = Server(
-            engine=engine, registry=registry, contracts=contracts, node=node, tokens=tokens, measures=measures
+            engine=engine,
+            registry=registry,
+            contracts=contracts,
+            node=node,
+            tokens=tokens,
+            callbacks=registry.callbacks,
+            measures=measures,
         )
         await contracts.follow()
         await engine.resume()

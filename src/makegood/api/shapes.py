@@ -62,6 +62,21 @@ class ResolveStep(Body):
     by: By = ""
 
 
+class CalledError(Body):
+    """Why a service did not do what it had accepted: nothing of it remains."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=500)]
+    message: Annotated[str, Meta(max_length=10_000)] = ""
+    details: Any = None
+
+
+class CallBack(Body):
+    """What came of a call: its output, or an error."""
+
+    output: Any = None
+    error: CalledError | None = None
+
+
 class RerunExecution(Body):
     """Have a failed execution go on from a step, as a new one."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from makegood.api import executions, operations, pages, parameters, registry, shapes, workflows
+from makegood.api import callbacks, executions, operations, pages, parameters, registry, shapes, workflows
 from makegood.api.answers import EVENTS, JSON
 from makegood.api.asked import Handler
 from makegood.api.bodies import DEFINITION_BODY_MAX, JSON_BODY_MAX, SMALL_BODY_MAX
@@ -18,6 +18,8 @@ from makegood.api.tokens import Role
 
 PUBLIC = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/style.css"})
 """Paths that need no token: probes, and pages that say what everybody can read in the source."""
+CALLBACK = "/v1/callbacks/{key}"
+"""The one path whose URL is its own token: it was given to the service that was called, and to nobody else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,11 @@ class Route:
     def public(self) -> bool:
         """Whether everybody may use it."""
         return self.path in PUBLIC
+
+    @property
+    def for_services(self) -> bool:
+        """Whether its URL is its own token."""
+        return self.path == CALLBACK
 
 
 _V, _O, _A = Role.VIEWER, Role.OPERATOR, Role.ADMIN
@@ -150,6 +157,12 @@ ROUTES: tuple[Route, ...] = (
         method="POST", path=f"{_EXECUTION}/signals/{{name}}", role=_O, handler=executions.signal,
         doc="Send a signal; the body is its payload. It is kept when it comes before the step that waits for it.",
         body=Carried(optional=True), answers={202: shapes.Accepted}, problems=(404, 409, 422),
+    ),
+    Route(
+        method="POST", path=CALLBACK, role=_O, handler=callbacks.call_back, tag="services",
+        doc="What came of a call that a service had accepted: the address stood in the call's Makegood-Callback.",
+        body=Carried(shape=shapes.CallBack), parameters=(parameters.TOKEN,),
+        answers={202: shapes.Accepted}, problems=(404, 409, 422),
     ),
     Route(
         method="GET", path="/v1/workflows", role=_V, handler=workflows.list_, tag="workflows",

@@ -59,6 +59,14 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallingBack:
+    """`[callbacks]`."""
+
+    url: str | None
+    secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
     """`[auth]`."""
 
@@ -78,6 +86,7 @@ class Config:
     """Everything that is configured, defaults included.
 
     Attributes:
+        callbacks: Where services call back.
         services: By name.
         source: The file it was read from; None when there was none.
         given: What was given at all, by its path (`storage`, `type`), and where; all else is a default.
@@ -88,6 +97,7 @@ class Config:
     storage: Storage
     server: Server
     auth: Auth
+    callbacks: CallingBack
     services: Mapping[str, ServiceConfig]
     source: str | None = None
     given: Mapping[tuple[str, ...], Given] = field(default_factory=dict)
@@ -118,6 +128,7 @@ def load_config(path: str | None = None, environ: Mapping[str, str] | None = Non
         service_registry=ServiceRegistry(**_values("service_registry", sections)),
         storage=Storage(**_values("storage", sections)),
         server=Server(**_values("server", sections)),
+        callbacks=CallingBack(**_values("callbacks", sections)),
         auth=Auth(**_values("auth", sections)),
         services=MappingProxyType({name: _service(name, given, text) for name, given in services.items()}),
         source=None if text is None else text.source,

@@ -211,6 +211,15 @@ KEYS: tuple[Key, ...] = (
         doc="How the server's log is written on stderr: lines for people, or one JSON object a line.",
     ),
     Key(
+        section="callbacks", name="url", kind=TEXT, default=None,
+        doc="Where services reach the servers, for the addresses that they call back: `https://makegood.example.test`.",
+    ),
+    Key(
+        section="callbacks", name="secret", kind=TEXT, default=None,
+        doc="What those addresses are made with, the same at all servers of a database: `env:NAME` or `file:/path`, "
+        "at least 16 characters.",
+    ),
+    Key(
         section="auth", name="tokens_file", kind=TEXT, default=None,
         doc="File of hashed tokens with their roles: viewer, operator or admin.",
     ),

@@ -12,6 +12,7 @@ from makegood.engine.client import Engine
 from makegood.engine.telemetry import Several, Telemetry
 from makegood.errors import ConfigurationError
 from makegood.services import Registry
+from makegood.services.callbacks import Callbacks
 from makegood.services.secrets import MissingSecret, is_reference, resolve
 from makegood.storage import is_postgres
 
@@ -37,13 +38,30 @@ def registry_of(config: Config, urls: dict[str, str] | None = None) -> Registry:
             f"service_registry.type = {kind!r} is not available in this version of makegood. "
             'Use type = "local" and list the services as [services.NAME].'
         )
-    registry = Registry()
+    registry = Registry(callbacks=callbacks_of(config))
     for name, service in config.services.items():
         if name not in (urls or {}):
             registry.register(name, service)
     for name, url in (urls or {}).items():
         registry.register(name, url)
     return registry
+
+
+def callbacks_of(config: Config) -> Callbacks | None:
+    """The addresses that services call back; None when there are none.
+
+    Raises:
+        ConfigurationError: One of the two keys is missing, or the URL is none.
+    """
+    url, secret = config.callbacks.url, config.callbacks.secret
+    if url is None and secret is None:
+        return None
+    if url is None or secret is None:
+        raise ConfigurationError(
+            "[callbacks] needs both url and secret: where services reach the servers, and what the addresses are made "
+            "with (`openssl rand -hex 32`)."
+        )
+    return Callbacks(url, secret)
 
 
 def database_of(config: Config, database: str | None = None) -> str:

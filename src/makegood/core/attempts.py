@@ -15,6 +15,8 @@ from makegood.core.undoing import undo_failed
 from makegood.expression import PayloadTooLarge
 from makegood.model import LIMITS
 
+NEVER_MS = 100 * 365 * 24 * 3600 * 1000
+"""A hundred years: beyond every bound of an execution."""
 NOTHING_TO_UNDO = "nothing_to_undo"
 _GONE = frozenset({404, 410})
 _DEFINITE = frozenset({"payload_too_large"})
@@ -106,7 +108,6 @@ def _within_limits(j: Judgement, reply: Reply) -> Reply:
 
 
 def _ongoing(j: Judgement, node: Node, instance: Instance, track: Track, reply: Reply, *, undo: bool) -> None:
-    poll_at_ms = j.now_ms + max(0, reply.poll_after_ms or 0)
     until_ms = track.until_ms
     if until_ms is None:
         # A called workflow has no bound for being asked, and its own undo may be answered `ongoing` too.
@@ -119,6 +120,11 @@ def _ongoing(j: Judgement, node: Node, instance: Instance, track: Track, reply: 
     if not undo and node_halted(j, node, instance.iteration):
         last = j.now_ms + (node.timeout_ms or j.settings.call_timeout_ms)
         until_ms = last if until_ms is None else min(until_ms, last)
+    if reply.poll_after_ms is not None:
+        poll_at_ms = j.now_ms + max(0, reply.poll_after_ms)
+    else:
+        # It will call back: nobody asks before it is given up.
+        poll_at_ms = j.now_ms + NEVER_MS if until_ms is None else until_ms
     j.emit(ev.AttemptOngoing(node.name, instance.iteration, track.attempts, poll_at_ms, until_ms, undo))
 
 

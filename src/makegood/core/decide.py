@@ -11,6 +11,7 @@ from typing import Any, assert_never
 from makegood.core import events as ev
 from makegood.core import inputs
 from makegood.core.attempts import given_up, granted, replied, take_over, timeout_failure, unreachable
+from makegood.core.callbacks import called_back
 from makegood.core.children import Family, child_begun, child_ended, child_refused, child_resolved, halt
 from makegood.core.events import Failure, Record
 from makegood.core.evolve import close_record
@@ -137,6 +138,8 @@ def _judge(j: Judgement, news: inputs.Input) -> None:
             pass
         case inputs.TimeReached():
             _time_reached(j)
+        case inputs.CalledBack():
+            called_back(j, news)
         case inputs.Unreachable():
             unreachable(j, news)
         case inputs.ChildResolved():

@@ -40,6 +40,20 @@ class Replied:
 
 
 @fact
+class CalledBack:
+    """A service tells what came of a call or undo that it had accepted.
+
+    Attributes:
+        step: Name of the instance.
+        reply: `ok` or `rejected`.
+    """
+
+    step: str
+    undo: bool
+    reply: Reply
+
+
+@fact
 class Unreachable:
     """No request could be made at all: there is no such service, or none was well for too long."""
 
@@ -185,6 +199,7 @@ Input = (
     Continue
     | Granted
     | Replied
+    | CalledBack
     | Unreachable
     | ChildResolved
     | ChildBegun

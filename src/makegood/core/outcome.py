@@ -24,7 +24,7 @@ class Reply:
         answered: Whether any answer came back. Without one (timeout, reset, lost) the request may
             still be on its way until its deadline (rule 13).
         retry_after_ms: How long the service asked to be left alone, from now.
-        poll_after_ms: With `ongoing`: when to ask again, from now.
+        poll_after_ms: With `ongoing`: when to ask again, from now; None: the service calls back.
     """
 
     outcome: Outcome

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from makegood.core.inputs import Cancel, Compensate, Input, Resolve, Resume, Retry, Signal, Suspend
 from makegood.core.judgement import Settings
+from makegood.engine.requests import request_of
 from makegood.engine.starts import plain_json
 from makegood.ports import KeyedRequest
 
@@ -35,6 +36,20 @@ class ForOperators(ABC):
         """Send a signal; it is kept when nobody waits for it yet."""
         payload = plain_json(payload, self._settings.limits, f"the payload of signal {name!r}")
         await self.request(execution_id, Signal(name, payload))
+
+    async def call_back(self, execution_id: str, step: str, body: dict[str, Any], *, undo: bool) -> None:
+        """What a service says came of a call that it had accepted, or of its undo.
+
+        Args:
+            step: Name of the instance.
+            body: `{"output": ...}`, or `{"error": {"code", "message", "details"}}` for a definite no.
+
+        Raises:
+            NotFound: There is no such execution, or the step has called nobody.
+            Refused: The step is settled otherwise.
+            InputError: The body says neither.
+        """
+        await self.request(execution_id, request_of("callback", {**body, "step": step, "undo": undo}))
 
     async def suspend(self, execution_id: str, *, by: str = "", note: str = "") -> None:
         """Stop for a while."""

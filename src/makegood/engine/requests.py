@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from makegood.core import inputs
+from makegood.core.outcome import Reply
 from makegood.core.rerunning import Rerun
 from makegood.engine.starts import plain_json
 from makegood.errors import InputError, NotFound
@@ -43,6 +44,9 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
             return inputs.Halt()
         case "undo":
             return inputs.Compensate("parent", parent=True)
+        case "callback":
+            undo = body.get("undo") is True
+            return inputs.CalledBack(_text(kind, body, "step"), undo, _reply(body))
         case "signal":
             return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
         case _:
@@ -68,6 +72,11 @@ def message_of(news: inputs.Input) -> tuple[str, dict[str, Any]]:
     match news:
         case inputs.Signal(name, payload):
             return "signal", {"name": name, "payload": payload}
+        case inputs.CalledBack(step, undo, reply):
+            said: dict[str, Any] = {"output": reply.output}
+            if reply.outcome != "ok":
+                said = {"error": {"code": reply.code, "message": reply.message, "details": reply.details}}
+            return "callback", {"step": step, "undo": undo, **said}
         case inputs.Resolve():
             body = {"by": news.by, "note": news.note, "step": news.step, "as": news.outcome, "output": news.output}
             return "resolve", body
@@ -79,6 +88,21 @@ def message_of(news: inputs.Input) -> tuple[str, dict[str, Any]]:
             return type(news).__name__.lower(), {"by": news.by, "note": news.note}
         case _:
             raise AssertionError(news)
+
+
+def _reply(body: dict[str, Any]) -> Reply:
+    """What a service says: an output, or an error."""
+    error = body.get("error")
+    if error is None:
+        return Reply.ok(plain_json(body.get("output"), LIMITS, "the output"))
+    if not isinstance(error, dict):
+        raise InputError("an error is an object of code, message and details", pointer="/error")
+    details = plain_json(error.get("details"), LIMITS, "the details of the error")
+    message = str(error.get("message") or "")[:_MESSAGE_MAX]
+    return Reply("rejected", code=_text("error", error, "code")[:_MESSAGE_MAX], message=message, details=details)
+
+
+_MESSAGE_MAX = 500
 
 
 def _text(kind: str, body: dict[str, Any], name: str) -> str:

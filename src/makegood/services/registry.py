@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from makegood.core.outcome import Reply
 from makegood.errors import ConfigurationError, NotFound, nearest
 from makegood.ports import Invocation, Slot
+from makegood.services.callbacks import Callbacks
 from makegood.services.config import ServiceConfig
 from makegood.services.deadline import Deadline
 from makegood.services.local import LocalService
@@ -66,9 +67,11 @@ class Registry:
 
     Args:
         now_ms: The wall clock.
+        callbacks: The addresses that services call back, or None.
     """
 
-    def __init__(self, now_ms: Callable[[], int] = _wall_clock_ms) -> None:
+    def __init__(self, now_ms: Callable[[], int] = _wall_clock_ms, *, callbacks: Callbacks | None = None) -> None:
+        self.callbacks = callbacks
         self.on_free: Callable[[str], None] | None = None
         self._now_ms = now_ms
         self._services: dict[str, _Service] = {}
