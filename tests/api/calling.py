@@ -22,6 +22,7 @@ from makegood.api.tokens import Tokens
 from makegood.app.contracts import Contracts
 from makegood.engine.client import Engine
 from makegood.services import Registry
+from makegood.services.callbacks import Callbacks
 
 SIGNAL = {
     "name": "approval",
@@ -213,10 +214,18 @@ def check(method: str, path: str, reply: Reply) -> None:
 
 @asynccontextmanager
 async def api_on(
-    database: str, registry: Registry | None = None, tokens: Tokens | None = None, **options: Any
+    database: str,
+    registry: Registry | None = None,
+    tokens: Tokens | None = None,
+    *,
+    callbacks: Callbacks | None = None,
+    **options: Any,
 ) -> AsyncIterator[Api]:
     registry = registry or Registry()
     async with Engine(database, registry=registry, **options) as engine:
         await engine.resume()
-        server = Server(engine=engine, registry=registry, contracts=Contracts(registry), node="test", tokens=tokens)
+        server = Server(
+            engine=engine, registry=registry, contracts=Contracts(registry), node="test", tokens=tokens,
+            callbacks=callbacks,
+        )  # fmt: skip
         yield Api(server, Door(server))

@@ -21,6 +21,7 @@ _REF = "#/components/schemas/{name}"
 _PARTS: dict[str, dict[str, Any]] = {
     "id": {"type": "string", "minLength": 1, "description": "Of an execution."},
     "name": {"type": "string", "minLength": 1},
+    "key": {"type": "string", "minLength": 1, "description": "Of a call, as its address has it."},
     "version": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
 }
 _KEY = {

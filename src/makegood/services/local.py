@@ -32,14 +32,15 @@ class Ongoing(Exception):
     """Returned or raised by a local service: accepted, call again with the same key.
 
     Args:
-        poll_after_s: When to call again, in seconds; fractions are allowed.
+        poll_after_s: When to call again, in seconds; fractions are allowed. None: never, what came of it
+            will be told by `engine.call_back`.
     """
 
-    def __init__(self, poll_after_s: float = 1.0) -> None:
-        if not math.isfinite(poll_after_s) or poll_after_s < 0:
-            raise ValueError(f"poll_after_s must be a number of seconds from 0, not {poll_after_s!r}")
+    def __init__(self, poll_after_s: float | None = 1.0) -> None:
+        if poll_after_s is not None and (not math.isfinite(poll_after_s) or poll_after_s < 0):
+            raise ValueError(f"poll_after_s must be None or a number of seconds from 0, not {poll_after_s!r}")
         self.poll_after_s = poll_after_s
-        super().__init__(f"call again after {poll_after_s} s")
+        super().__init__("what comes of it will be told" if poll_after_s is None else f"again after {poll_after_s} s")
 
 
 class LocalService:
@@ -159,7 +160,8 @@ _NOTHING = Reply.ok()
 
 
 def _ongoing(ongoing: Ongoing) -> Reply:
-    return Reply("ongoing", poll_after_ms=round(ongoing.poll_after_s * 1000))
+    after_s = ongoing.poll_after_s
+    return Reply("ongoing", poll_after_ms=None if after_s is None else round(after_s * 1000))
 
 
 def _rejected(error: Rejected) -> Reply:
