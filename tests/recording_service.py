@@ -25,11 +25,13 @@ class RecordingService:
 
     Attributes:
         answers: By method: one answer for every call.
+        callbacks: Of each call: where it may call back.
         pages: By path: what a GET is answered.
         calls: (method, step, attempt, key, body) of each call, in order of arrival.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
+    callbacks: list[str | None] = field(default_factory=list)
     pages: dict[str, Answer] = field(default_factory=dict)
     calls: list[tuple[str, str, int, str, Any]] = field(default_factory=list)
 
@@ -91,6 +93,7 @@ class RecordingService:
         )  # fmt: skip
         with self._changed:
             self.calls.append(call)
+            self.callbacks.append(headers.get("Makegood-Callback"))
             self._changed.notify_all()
             held = self._held.get(method)
         if held is not None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from makegood.api.serving import Serving, check_exposed
 from makegood.app.config import load_config
 from makegood.errors import ConfigurationError
+from recording_service import Answer, RecordingService
 from served import PATIENCE_S, Served
 
 pytestmark = pytest.mark.slow
@@ -258,3 +260,40 @@ def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
         status, _ = served.ask("PUT", "/v1/workflows/waits", {**WAITS, "description": "x" * 500_000})
         assert status == 201
         assert served.stop() == 0
+
+
+@pytest.fixture
+def service() -> Iterator[RecordingService]:
+    with RecordingService() as running:
+        yield running
+
+
+def test_a_call_that_was_accepted_is_told_of_after_the_server_has_died(
+    tmp_path: Path, service: RecordingService
+) -> None:
+    service.answers["reserve"] = Answer(202, {})
+    (tmp_path / "makegood.toml").write_text(
+        '[callbacks]\nurl = "https://makegood.example.test"\nsecret = "env:CALLBACK_SECRET"\n'
+        f'[services.hotels]\nurl = "{service.url}"\nmethods = {{reserve = {{callback = true}}}}\n'
+    )
+    environment = {"CALLBACK_SECRET": "an old secret that nobody guesses"}
+    steps = [{"id": "a", "call": "hotels.reserve", "compensation": "hotels.cancel"}]
+    with Served(tmp_path, environment=environment) as first:
+        assert first.ask("PUT", "/v1/workflows/trip", {"steps": steps})[0] == 201
+        assert first.ask("POST", "/v1/executions", {"workflow": "trip", "id": "t"})[0] == 201
+        service.wait_for("reserve")
+        assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    address = service.callbacks[0]
+    assert address is not None
+    target = address.removeprefix("https://makegood.example.test")
+    with Served(tmp_path, environment=environment) as second:
+        assert second.ask("POST", target.replace("t%3A", "x%3A"), {"output": 1})[0] == 401
+        assert second.ask("POST", target, {"output": {"room": 7}})[0] == 202
+        code, view = second.ask("GET", "/v1/executions/t?wait=20s")
+        assert second.ask("POST", target, {"output": {"room": 7}})[0] == 202
+        assert second.ask("POST", target, {"output": {"room": 8}})[0] == 409
+    assert (code, view["status"], view["output"]) == (200, "completed", {"room": 7})
+    # Whether the first answer was recorded before the kill decides if it was asked again; the address is the same.
+    assert set(service.callbacks) == {address}
+    assert "an old secret" not in "\n".join([*first.said, *second.said])
+    assert address.rpartition("=")[2] not in "\n".join([*first.said, *second.said])

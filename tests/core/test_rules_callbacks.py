@@ -15,10 +15,11 @@ from makegood.core.judgement import Moment, Settings
 from makegood.core.outcome import Reply
 from makegood.core.outstanding import outstanding
 from makegood.errors import NotFound, Refused
+from makegood.simulation.script import Scripted
 from makegood.simulation.world import START_MS
 
-SOON = ongoing(1_000_000.0)
-"""Accepted, and not asked about again before a day has passed."""
+SOON = Scripted(kind="ongoing", poll_after_s=None)
+"""Accepted; it will be told."""
 
 
 def says(step: str = "a", value: Any = None, *, undo: bool = False) -> inputs.CalledBack:

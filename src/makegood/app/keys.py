@@ -283,7 +283,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         section=SERVICES, name="methods", kind=TABLE, default=None,
         doc="How methods become ordinary requests, by name: "
-        '`reserve = {verb = "PUT", path = "/rooms/{input.room}", query, body, output, outcomes}`.',
+        '`reserve = {verb = "PUT", path = "/rooms/{input.room}", query, body, output, outcomes, callback}`.',
     ),
 )  # fmt: skip
 

@@ -20,7 +20,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _OURS = frozenset(
     {
         "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive",
-        "makegood-attempt", "makegood-deadline", "makegood-execution", "makegood-step", "te", "trailer",
+        "makegood-attempt", "makegood-callback", "makegood-deadline", "makegood-execution", "makegood-step",
+        "te", "trailer",
         "traceparent", "transfer-encoding", "upgrade",
     }
 )  # fmt: skip
@@ -46,7 +47,8 @@ class ServiceConfig:
         auth: Who we say we are: `{bearer}` or `{user, password}`; secrets are `env:NAME` or `file:/path`.
         tls: Paths of PEM files, `{ca, certificate, key}`: whom to trust instead of the system's authorities,
             and what to show.
-        methods: How methods become ordinary requests, by name: `{verb, path, query, body, output, outcomes}`.
+        methods: How methods become ordinary requests, by name: `{verb, path, query, body, output, outcomes,
+            callback}`.
         credentials: `auth`, checked.
         pem_files: `tls`, checked.
         templates: `methods`, compiled.

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from makegood.core.outcome import Reply
 from makegood.model.limits import LIMITS
 from makegood.ports import Invocation
+from makegood.services.callbacks import HEADER, Callbacks
 from makegood.services.config import ServiceConfig, sendable, split_url
 from makegood.services.connecting import Connector, Target
 from makegood.services.deadline import Deadline
@@ -38,8 +39,9 @@ _TEXT_MAX = 500
 class HttpService:
     """One service reached over HTTP, at one or more URLs."""
 
-    def __init__(self, config: ServiceConfig) -> None:
+    def __init__(self, config: ServiceConfig, callbacks: Callbacks | None = None) -> None:
         self._config = config
+        self._callbacks = callbacks
         self._client = Client(
             Connector(Trust(config.pem_files), allow_link_local=config.allow_link_local), idle_max=config.max_concurrent
         )
@@ -90,10 +92,17 @@ class HttpService:
             message = f"the input is {len(body)} bytes of JSON, more than {limit}"
             return Reply("not_sent", code="payload_too_large", message=message)
         try:
-            headers = _headers(invocation, _framing(request, body)) + self._resolved()
+            framing = _framing(request, body) + self._calling_back(template, invocation)
+            headers = _headers(invocation, framing) + self._resolved()
         except (MissingSecret, ValueError) as error:
             return Reply("not_sent", code="service_unavailable", message=str(error))
         return _Prepared(invocation.method, template, request, headers + (body or b""))
+
+    def _calling_back(self, template: Method | None, invocation: Invocation) -> str:
+        """The header with the call's own address."""
+        if template is None or not template.callback or self._callbacks is None:
+            return ""
+        return f"{HEADER}: {self._callbacks.address(invocation.key)}\r\n"
 
     def retire(self) -> None:
         """Take no new calls; open ones go on."""
@@ -171,7 +180,7 @@ def _understood(template: Method | None, invocation: Invocation, response: Respo
         return meaning(status, response.headers, response.body, now_ms)
     return meaning(
         status, response.headers, response.body, now_ms,
-        said=template.outcomes.get(status), read=partial(template.answered, invocation),
+        said=template.outcomes.get(status), read=partial(template.answered, invocation), calls_back=template.callback,
     )  # fmt: skip
 
 

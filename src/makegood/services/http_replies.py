@@ -40,6 +40,7 @@ def meaning(
     *,
     said: Outcome | None = None,
     read: Read = _json,
+    calls_back: bool = False,
 ) -> Reply:
     """What a whole answer means.
 
@@ -49,14 +50,20 @@ def meaning(
         body: As it came.
         now_ms: When it came; dates in `headers` count from here.
         said: What the configuration says of this status; None asks the table.
+        calls_back: Whether the service was told where to say later what came of it: then 202 is `ongoing`, and
+            is asked about only if it says when.
         read: How the output of an answer that is `ok` is read.
     """
     if said == "ok" or (said is None and 200 <= status < 300):
+        if calls_back and said is None and status == 202 and "makegood-poll-after" not in headers:
+            return Reply("ongoing", status=status)
         return _success(status, headers, body, said, read)
     retry_after_ms = _retry_after(headers.get("retry-after"), now_ms)
     if said == "ongoing":
         after_ms = _poll_after(headers)
         after_ms = after_ms if after_ms is not None else retry_after_ms
+        if after_ms is None and calls_back:
+            return Reply("ongoing", status=status)
         return Reply("ongoing", status=status, poll_after_ms=_POLL_AFTER_MS if after_ms is None else after_ms)
     outcome = said or _outcome(status)
     if outcome is None:

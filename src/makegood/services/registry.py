@@ -90,7 +90,7 @@ class Registry:
         Raises:
             ConfigurationError: The name, URL or object does not fit.
         """
-        added = _built(name, service, config)
+        added = _built(name, service, config, self.callbacks)
         self._checks.pop(name, None)
         replaced = self._services.get(name)
         self._services[name] = added
@@ -227,7 +227,7 @@ class Registry:
             self.on_free(service)
 
 
-def _built(name: str, service: Any, config: ServiceConfig | None) -> _Service:
+def _built(name: str, service: Any, config: ServiceConfig | None, callbacks: Callbacks | None) -> _Service:
     if isinstance(service, ServiceConfig):
         if service.name != name:
             raise ConfigurationError(f"service {name!r}: its configuration is named {service.name!r}")
@@ -245,7 +245,12 @@ def _built(name: str, service: Any, config: ServiceConfig | None) -> _Service:
         # Imported here: `import makegood` need not pay for it.
         from makegood.services.http import HttpService  # noqa: PLC0415
 
-        return _Service(config, HttpService(config))
+        if callbacks is None and (telling := [each for each, how in config.templates.items() if how.callback]):
+            raise ConfigurationError(
+                f"service {name!r}: method {telling[0]!r} has callback = true, and there is no [callbacks] with url "
+                "and secret: where the service is to call back, and what the address is made with"
+            )
+        return _Service(config, HttpService(config, callbacks))
     if config.urls:
         raise ConfigurationError(f"service {name!r}: a local service has no urls")
     return _Service(config, LocalService(name, service))

@@ -28,7 +28,7 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 """Verbs whose body is the input unless something else is said."""
 _ASKED = ("input", "execution", "workflow", "step", "key", "attempt")
 """What is known when a request is made."""
-_KEYS = ("verb", "path", "query", "body", "output", "outcomes")
+_KEYS = ("verb", "path", "query", "body", "output", "outcomes", "callback")
 _METHOD = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _STATUS = re.compile(r"[2-5][0-9]{2}")
 
@@ -54,6 +54,7 @@ class Method:
 
     Attributes:
         outcomes: What a status means where the table of replies says something else.
+        callback: Whether the call carries an address to call back.
         output: From `reply` to what the step gets; None takes the answer's body.
     """
 
@@ -64,6 +65,7 @@ class Method:
     sends: bool
     output: ValueMapping | None
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)
+    callback: bool = False
 
     def request(self, invocation: Invocation) -> Request:
         """What to send.
@@ -158,7 +160,14 @@ def _method(name: str, given: Any) -> Method:
         sends=body is not False,
         output=_mapping(name, "output", given["output"], (*_ASKED, "reply")) if "output" in given else None,
         outcomes=_outcomes(name, given.get("outcomes", {})),
+        callback=_flag(name, "callback", given.get("callback", False)),
     )
+
+
+def _flag(name: str, key: str, given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise ConfigurationError(f"method {name!r}: {key} is true or false, not {given!r}", at=("methods", name, key))
+    return given
 
 
 def _verb(name: str, given: Any) -> Verb:

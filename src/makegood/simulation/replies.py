@@ -24,7 +24,8 @@ def on_the_wire(scripted: Scripted) -> tuple[int, dict[str, str], bytes]:
         case "reject":
             return 409, {}, encode(_refusal(scripted.value))
         case "ongoing":
-            return 202, {"Makegood-Poll-After": f"{scripted.poll_after_s:.3f}"}, b"{}"
+            after_s = scripted.poll_after_s
+            return 202, {} if after_s is None else {"Makegood-Poll-After": f"{after_s:.3f}"}, b"{}"
         case "bad_json":
             return 200, {}, b"this is not JSON"
         case _:
@@ -41,4 +42,10 @@ def as_reply(scripted: Scripted, now_ms: int) -> Reply:
     if scripted.kind == "reset":
         return Reply("unknown", code="connection_reset", message="the connection was reset", answered=False)
     status, headers, body = on_the_wire(scripted)
-    return meaning(status, {name.lower(): value.strip() for name, value in headers.items()}, body, now_ms)
+    return meaning(
+        status,
+        {name.lower(): value.strip() for name, value in headers.items()},
+        body,
+        now_ms,
+        calls_back=scripted.kind == "ongoing",
+    )

@@ -29,7 +29,7 @@ class Scripted:
         delay_ms: Between reading the request and answering.
         effect: Whether the ledger books the call as applied.
         effect_ms: Between reading the request and booking; 0 leaves it out.
-        poll_after_s: Of an `ongoing`.
+        poll_after_s: Of an `ongoing`; None: it will call back.
     """
 
     kind: ReplyKind
@@ -39,7 +39,7 @@ class Scripted:
     delay_ms: int = 0
     effect: bool = False
     effect_ms: int = 0
-    poll_after_s: float = 1.0
+    poll_after_s: float | None = 1.0
 
     @property
     def booked_after_ms(self) -> int:

@@ -80,11 +80,13 @@ def reset(*, with_effect: bool = False, effect_after: Duration = 0, delay: Durat
     )  # fmt: skip
 
 
-def ongoing(poll_after: Duration = 1, *, delay: Duration = 0) -> Answer:
-    """Accepted: ask again with the same key after `poll_after`; the next reply of the script is for that request."""
-    return Answer(
-        Scripted(kind="ongoing", value=True, poll_after_s=duration_ms(poll_after) / 1000, delay_ms=duration_ms(delay))
-    )
+def ongoing(poll_after: Duration | None = 1, *, delay: Duration = 0) -> Answer:
+    """Accepted: ask again with the same key after `poll_after`; the next reply of the script is for that request.
+
+    With None it is not asked again: `Play.call_back` says what came of it.
+    """
+    after_s = None if poll_after is None else duration_ms(poll_after) / 1000
+    return Answer(Scripted(kind="ongoing", value=True, poll_after_s=after_s, delay_ms=duration_ms(delay)))
 
 
 def bad_json(*, with_effect: bool = True, delay: Duration = 0) -> Answer:

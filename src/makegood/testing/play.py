@@ -12,6 +12,7 @@ from makegood.core.judgement import Settings
 from makegood.core.state import STATUSES
 from makegood.core.view import describe
 from makegood.engine.definitions import Registered
+from makegood.engine.requests import request_of
 from makegood.engine.starts import plain_json
 from makegood.errors import InputError, nearest
 from makegood.model.fact import fact
@@ -234,6 +235,20 @@ class Play:
         `step` is the instance's name, `ship` or `ship[3]`.
         """
         return self._tell(inputs.Resolve(step, note, outcome=outcome, output=output))
+
+    def call_back(
+        self, step: str, output: Any = None, *, error: Mapping[str, Any] | None = None, undo: bool = False
+    ) -> Play:
+        """What a service says came of a call that it had accepted.
+
+        Args:
+            step: The instance's name.
+            output: What the call gave.
+            error: Or why it was not done: `{"code", "message", "details"}`.
+            undo: Whether it is the step's undo.
+        """
+        said = {"output": output} if error is None else {"error": dict(error)}
+        return self._tell(request_of("callback", {"step": step, "undo": undo, **said}))
 
     def crash(self) -> Play:
         """Kill the engine; another one takes over from the journal."""
