@@ -66,7 +66,10 @@ class Invoker(Protocol):
     """Calls services."""
 
     on_free: Callable[[str], None] | None
-    """Called with a service's name when there may be a place again after somebody was told BUSY or UNWELL."""
+    """Called with a service's name when there may be places again after somebody was told BUSY or UNWELL.
+
+    Once, however many were told: who hears it asks until told so again, or until nobody waits.
+    """
 
     def knows(self, service: str) -> bool:
         """Whether there is such a service."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from makegood.errors import ConfigurationError
+from makegood.services.endpoint import Endpoint
 from makegood.services.secrets import is_reference
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
@@ -29,10 +32,12 @@ class ServiceConfig:
 
     Attributes:
         name: What definitions call it: letters, digits, `_` and `-`, at most 63.
-        urls: Its endpoints, used in turn; empty for a local service.
+        urls: Its endpoints; empty for a local service. Each an URL, an `Endpoint` or `{url, labels}`.
+        labels: Of its endpoints, by their URLs; those given in `urls` are added.
         timeout_ms: Bound of one attempt where the call gives none.
         headers: Sent with every request; a value may be `env:NAME` or `file:/path`.
         max_concurrent: Calls in flight at once.
+        rate: Calls that begin in a second; None: any number.
         wait_ms: How long a step may wait for a healthy endpoint.
         strict_idempotent: Whether a rejection after an unknown attempt clears it (rule 3).
         health: Path to ask for health, or None.
@@ -43,9 +48,11 @@ class ServiceConfig:
 
     name: str
     urls: tuple[str, ...] = ()
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     timeout_ms: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     max_concurrent: int = 100
+    rate: float | None = None
     wait_ms: int = 60_000
     strict_idempotent: bool = False
     health: str | None = None
@@ -55,7 +62,9 @@ class ServiceConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        object.__setattr__(self, "urls", tuple(checked_url(self.name, url) for url in self.urls))
+        endpoints = tuple(_endpoint(self.name, each, self.labels) for each in self.urls)
+        object.__setattr__(self, "urls", tuple(each.url for each in endpoints))
+        object.__setattr__(self, "labels", {each.url: each.labels for each in endpoints if each.labels})
         object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
         for name, value in self.headers.items():
             _check_header(self.name, name, value)
@@ -68,15 +77,39 @@ class ServiceConfig:
             if value_ is not None and (not isinstance(value_, int) or value_ < least):
                 raise ConfigurationError(f"service {self.name!r}: {setting} must be at least {least}, not {value_!r}")
 
+        if self.rate is not None and not (math.isfinite(self.rate) and self.rate > 0):
+            raise ConfigurationError(f"service {self.name!r}: rate must be above 0, not {self.rate!r}")
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Its endpoints with their labels."""
+        return tuple(Endpoint(url, self.labels.get(url, {})) for url in self.urls)
+
     def __repr__(self) -> str:
         headers = "{" + ", ".join(f"{name!r}: '***'" for name in self.headers) + "}"
         return (
-            f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, timeout_ms={self.timeout_ms!r}, "
-            f"headers={headers}, max_concurrent={self.max_concurrent!r}, wait_ms={self.wait_ms!r}, "
+            f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, labels={self.labels!r}, "
+            f"timeout_ms={self.timeout_ms!r}, headers={headers}, "
+            f"max_concurrent={self.max_concurrent!r}, rate={self.rate!r}, wait_ms={self.wait_ms!r}, "
             f"strict_idempotent={self.strict_idempotent!r}, health={self.health!r}, "
             f"openapi={self.openapi!r}, validate={self.validate!r}, "
             f"allow_link_local={self.allow_link_local!r})"
         )
+
+
+def _endpoint(service: str, given: Any, labels: Mapping[str, Mapping[str, str]]) -> Endpoint:
+    """One of `urls`, in any of its forms."""
+    if isinstance(given, Mapping):
+        unknown = given.keys() - {"url", "labels"}
+        if unknown or not isinstance(given.get("url"), str):
+            raise ConfigurationError(
+                f"service {service!r}: an endpoint is an URL or {{url, labels}}, not one with {sorted(given)}"
+            )
+        given = Endpoint(given["url"], given.get("labels") or {})
+    if isinstance(given, Endpoint):
+        return Endpoint(checked_url(service, given.url), given.labels)
+    url = checked_url(service, given)
+    return Endpoint(url, labels.get(url, {}))
 
 
 def check_name(name: str) -> None:

@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from itertools import count
 from typing import Any
 from urllib.parse import quote
 
 from makegood.core.outcome import Reply
 from makegood.model.limits import LIMITS
 from makegood.ports import Invocation
+from makegood.services.circuit import speaks_well
 from makegood.services.config import ServiceConfig, sendable, split_url
 from makegood.services.deadline import Deadline
 from makegood.services.http_client import Client, Lost, NotSent, Target, Unreadable
 from makegood.services.payload import InvalidPayload, decode, encode
+from makegood.services.pool import Pool, Visit
 from makegood.services.secrets import MissingSecret, is_reference, resolve
 
 _NO_METHODS = frozenset({"", ".", ".."})
@@ -30,48 +31,68 @@ _NOT_DONE = frozenset({408, 425, 429})
 _RETRY_AFTER_MS_MAX = 24 * 3600 * 1000
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _TEXT_MAX = 500
+_BODY_MAX = LIMITS.payload_bytes
 
 
 class HttpService:
-    """One service reached over HTTP, at one or more URLs."""
+    """One service reached over HTTP, at the endpoints of a pool."""
 
-    def __init__(self, config: ServiceConfig) -> None:
+    def __init__(self, config: ServiceConfig, pool: Pool) -> None:
         self._config = config
+        self._pool = pool
         self._client = Client(idle_max=config.max_concurrent, allow_link_local=config.allow_link_local)
-        self._endpoints = [_Endpoint(url, config) for url in config.urls]
+        self._endpoints: dict[str, _Endpoint] = {}
         self._secrets = {name: value for name, value in config.headers.items() if is_reference(value)}
-        self._turn = count()
 
     async def call(self, invocation: Invocation, deadline: Deadline) -> Reply:
-        """Send one request; try the next URL while none could be connected to."""
-        if invocation.method in _NO_METHODS:
-            return Reply("rejected", code="method_not_found", message=f"{invocation.method!r} names no method")
-        body = encode(invocation.body)
-        limit = LIMITS.payload_bytes
-        if len(body) > limit and not invocation.undo:
-            message = f"the input is {len(body)} bytes of JSON, more than {limit}"
-            return Reply("not_sent", code="payload_too_large", message=message)
-        try:
-            headers = _headers(invocation, len(body)) + self._resolved()
-        except (MissingSecret, ValueError) as error:
-            return Reply("not_sent", code="service_unavailable", message=str(error))
-        first, total = next(self._turn), len(self._endpoints)
+        """Send one request; try the next endpoint while none could be connected to."""
+        with self._pool.visit() as visit:
+            if invocation.method in _NO_METHODS:
+                return Reply("rejected", code="method_not_found", message=f"{invocation.method!r} names no method")
+            body = encode(invocation.body)
+            limit = LIMITS.payload_bytes
+            if len(body) > limit and not invocation.undo:
+                message = f"the input is {len(body)} bytes of JSON, more than {limit}"
+                return Reply("not_sent", code="payload_too_large", message=message)
+            try:
+                headers = _headers(invocation, len(body)) + self._resolved()
+            except (MissingSecret, ValueError) as error:
+                return Reply("not_sent", code="service_unavailable", message=str(error))
+            return await self._send(visit, invocation.method, headers + body, deadline)
+
+    async def _send(self, visit: Visit, method: str, rest: bytes, deadline: Deadline) -> Reply:
         failures = []
-        for tried in range(total):
-            endpoint = self._endpoints[(first + tried) % total]
-            request = b"".join((endpoint.start(invocation.method), headers, body))
-            share_s = deadline.remaining_s / (total - tried)
+        while (url := visit.go()) is not None:
+            endpoint = self._endpoint(url)
+            share_s = deadline.remaining_s / visit.left
             try:
                 response = await self._client.send(
-                    endpoint.target, request, deadline, connect_s=share_s, body_max=LIMITS.payload_bytes
+                    endpoint.target, endpoint.start(method) + rest, deadline, connect_s=share_s, body_max=_BODY_MAX
                 )
             except NotSent as error:
+                visit.failed(str(error), sent=False)
                 failures.append(str(error))
+                continue
             except (Lost, Unreadable) as error:
-                return _broken(error)
+                reply = _broken(error)
             else:
-                return meaning(response.status, response.headers, response.body, deadline.now_ms)
-        return Reply("not_sent", code="service_unavailable", message="; ".join(failures)[:_TEXT_MAX])
+                reply = meaning(response.status, response.headers, response.body, deadline.now_ms)
+            if speaks_well(reply):
+                visit.answered()
+            else:
+                visit.failed(_in_short(reply), sent=True)
+            return reply
+        message = "; ".join(failures)[:_TEXT_MAX] or self._pool.why()
+        return Reply("not_sent", code="service_unavailable", message=message)
+
+    def _endpoint(self, url: str) -> _Endpoint:
+        known = self._endpoints.get(url)
+        if known is None:
+            if len(self._endpoints) >= 2 * len(self._pool) + 16:
+                # Of a pool that moves, those that are gone need not be kept.
+                self._endpoints.clear()
+            known = self._endpoints[url] = _Endpoint(url, self._config)
+        return known
 
     def retire(self) -> None:
         """Take no new calls; open ones go on."""
@@ -197,6 +218,11 @@ def _success(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
 
 def _invalid(message: str, status: int | None) -> Reply:
     return Reply("unknown", code="invalid_reply", message=message, status=status)
+
+
+def _in_short(reply: Reply) -> str:
+    """Why an endpoint is not well. No word of its own: what it says may be anything."""
+    return f"{reply.code}, HTTP {reply.status}" if reply.status else reply.code or reply.outcome
 
 
 def _broken(error: Lost | Unreadable) -> Reply:

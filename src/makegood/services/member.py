@@ -57,7 +57,7 @@ class Member:
         "circuit", "endpoint", "gone", "healthy", "heard_ms", "in_flight", "reason", "since_ms", "took_s", "turn", "why"
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, policy: Policy, now_ms: int) -> None:
+    def __init__(self, endpoint: Endpoint, policy: Policy, now_ms: int, turn: int) -> None:
         self.endpoint = endpoint
         self.circuit = Circuit(policy)
         self.gone = False
@@ -67,7 +67,7 @@ class Member:
         self.reason = ""
         self.since_ms = now_ms
         self.took_s: deque[float] = deque(maxlen=LATENCIES)
-        self.turn = 0
+        self.turn = turn
         self.why = ""
 
     @property

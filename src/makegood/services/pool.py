@@ -118,7 +118,8 @@ class Pool:
         for url, endpoint in union.items():
             known = self._members.get(url)
             if known is None:
-                self._members[url] = Member(endpoint, self._policy, self._now_ms())
+                self._turn += 1
+                self._members[url] = Member(endpoint, self._policy, self._now_ms(), self._turn)
             else:
                 known.endpoint = endpoint
         self._changed()
@@ -171,6 +172,11 @@ class Pool:
     def ready(self, now_s: float) -> bool:
         """Whether an endpoint may be called now."""
         return bool(self._near) or now_s >= self.probe_s
+
+    @property
+    def any_well(self) -> bool:
+        """Whether one may be called that is more than a probe."""
+        return bool(self._near)
 
     def hold(self, now_s: float) -> bool:
         """Choose an endpoint for one `visit` to come; whether there was one."""
