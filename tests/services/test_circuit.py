@@ -39,6 +39,15 @@ def test_calls_that_are_thirty_seconds_old_count_no_more() -> None:
     assert circuit.state == "closed"
 
 
+def test_many_calls_that_were_well_do_not_hide_twenty_sick_ones_in_a_row() -> None:
+    circuit = Circuit()
+    for _ in range(1000):
+        circuit.well(0, circuit.call())
+    opened = [circuit.sick(1, circuit.call(), 0.5) for _ in range(20)]
+
+    assert opened == [False] * 19 + [True]
+
+
 def test_one_probe_closes_it() -> None:
     circuit = tripped()
     assert not circuit.may_call(0.99)
@@ -110,11 +119,14 @@ class Model:
 
     def opens(self, now_s: float) -> bool:
         recent = [sick for second, sick in self.calls if second > int(now_s) - POLICY.window_s]
-        return len(recent) >= 20 and sum(recent) * 2 >= len(recent)
+        return len(recent) >= 20 and (sum(recent) * 2 >= len(recent) or all(recent[-20:]))
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["well", "sick", "sick", "begin", "end_sick", "end_well", "give_back"]), st.floats(0, 4)),
+    st.tuples(
+        st.sampled_from(["well", "sick", "sick", "sick", "sick", "begin", "end_sick", "end_well", "give_back"]),
+        st.floats(0, 2),
+    ),
     max_size=200,
 )
 

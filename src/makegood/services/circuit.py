@@ -1,6 +1,6 @@
 """Whether one endpoint may be called, by what came of the calls before. No clock, no chance, no I/O of its own.
 
-    closed     every call may go; opens when half of at least 20 calls within 30 s were sick
+    closed     every call may go; opens when half of at least 20 calls within 30 s were sick, or 20 in a row
     open       none may go; from `probe_s` on one may, which makes it half open
     half_open  one call is the probe: well closes, sick opens again for twice as long
 
@@ -60,7 +60,8 @@ class Circuit:
     """
 
     __slots__ = (
-        "_calls", "_opened", "_policy", "_probing", "_seconds", "_sick", "in_a_row", "probe_s", "state", "term"
+        "_calls", "_opened", "_policy", "_probing", "_row_second", "_seconds", "_sick", "in_a_row", "probe_s", "state",
+        "term",
     )  # fmt: skip
 
     def __init__(self, policy: Policy = POLICY) -> None:
@@ -70,6 +71,7 @@ class Circuit:
         self._sick = 0
         self._opened = 0
         self._probing = False
+        self._row_second = 0
         self.in_a_row = 0
         self.probe_s = -math.inf
         self.state: CircuitState = "closed"
@@ -116,6 +118,8 @@ class Circuit:
         """
         if term != self.term:
             return False
+        if not self.in_a_row:
+            self._row_second = int(now_s)
         self.in_a_row += 1
         if self._probing:
             self.open(now_s, chance)
@@ -123,10 +127,17 @@ class Circuit:
         if self.state != "closed":
             return False
         self._count(int(now_s), 1)
-        if self._calls < self._policy.calls_least or self._sick < self._calls * self._policy.sick_share:
-            return False
-        self.open(now_s, chance)
-        return True
+        if self._calls >= self._policy.calls_least and self._is_out(int(now_s)):
+            self.open(now_s, chance)
+            return True
+        return False
+
+    def _is_out(self, second: int) -> bool:
+        """The share decides; but where there were many calls, all of the latest need not wait until they are half."""
+        policy = self._policy
+        if self._sick >= self._calls * policy.sick_share:
+            return True
+        return self.in_a_row >= policy.calls_least and self._row_second > second - policy.window_s
 
     def open(self, now_s: float, chance: float) -> None:
         """Let no call go for a while: twice as long as the last time, if no call was well in between."""
