@@ -377,6 +377,11 @@ class Leases(Protocol):
 
     shared: bool
 
+    @property
+    def workers(self) -> int:
+        """How many workers were alive at the last `join` or `renew`, this one included."""
+        ...
+
     async def join(self, lease_ms: int) -> int:
         """Become a worker, whose lease lasts so long from now and from each renewal; its number.
 

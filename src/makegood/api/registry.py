@@ -69,6 +69,7 @@ def view(registry: Registry, contracts: Contracts, name: str) -> dict[str, Any]:
         # What is no reference is a secret written in the wrong place.
         "headers": {key: value if is_reference(value) else "***" for key, value in config.headers.items()},
         "max_concurrent": config.max_concurrent,
+        "rate": config.rate,
         "wait_seconds": config.wait_ms / 1000,
         "strict_idempotent": config.strict_idempotent,
         "allow_link_local": config.allow_link_local,

@@ -71,17 +71,25 @@ class RerunExecution(Body):
     by: By = ""
 
 
+class PutEndpoint(Body):
+    """An endpoint of a service, and what is said about it."""
+
+    url: Text
+    labels: dict[str, Text] | None = None
+
+
 class PutService(Body):
     """A service, as `[services.NAME]` of the configuration describes one."""
 
     url: Text | None = None
-    urls: Annotated[list[Text], Meta(min_length=1, max_length=100)] | None = None
+    urls: Annotated[list[Text | PutEndpoint], Meta(min_length=1, max_length=100)] | None = None
     timeout_seconds: float | None = None
     health: Text | None = None
     openapi: Text | None = None
     validate: bool | None = None
     headers: dict[str, Text] | None = None
     max_concurrent: int | None = None
+    rate: float | None = None
     wait_seconds: float | None = None
     strict_idempotent: bool | None = None
     allow_link_local: bool | None = None
@@ -337,6 +345,7 @@ class Service(Struct, kw_only=True):
     validate: bool
     headers: dict[str, str]
     max_concurrent: int
+    rate: float | None
     wait_seconds: float
     strict_idempotent: bool
     allow_link_local: bool

@@ -135,10 +135,18 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _endpoints(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise ValueError
-    return tuple(_text(each) for each in value)
+    return tuple(_endpoint(each) for each in value)
+
+
+def _endpoint(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return _text(value)
+    if not {"url"} <= value.keys() <= {"url", "labels"}:
+        raise ValueError
+    return {"url": _text(value["url"]), "labels": _headers(value.get("labels", {}))}
 
 
 def _headers(value: Any) -> dict[str, str]:
@@ -153,7 +161,7 @@ TEXT = Kind(words="a text that is not empty", read=_text)
 ADDRESS = Kind(words='HOST:PORT, for example "127.0.0.1:8080"', read=_address)
 URL_PATH = Kind(words='a path such as "/healthz"', read=_url_path)
 FLAG = Kind(words="true or false", read=_flag)
-TEXTS = Kind(words="a list of texts", read=_texts)
+ENDPOINTS = Kind(words="a list of texts or of {url, labels}", read=_endpoints)
 HEADERS = Kind(words="a table of texts", read=_headers)
 
 KEYS: tuple[Key, ...] = (
@@ -201,6 +209,10 @@ KEYS: tuple[Key, ...] = (
         doc="How the server's log is written on stderr: lines for people, or one JSON object a line.",
     ),
     Key(
+        section="server", name="zone", kind=TEXT, default=None,
+        doc="Where this process is: endpoints with the same label `zone` are called while one of them is well.",
+    ),
+    Key(
         section="auth", name="tokens_file", kind=TEXT, default=None,
         doc="File of hashed tokens with their roles: viewer, operator or admin.",
     ),
@@ -209,8 +221,8 @@ KEYS: tuple[Key, ...] = (
         doc="The endpoint: an http:// or https:// URL; the method's name is put after its path.",
     ),
     Key(
-        section=SERVICES, name="urls", kind=TEXTS, default=None,
-        doc="Several endpoints, used in turn; instead of `url`.",
+        section=SERVICES, name="urls", kind=ENDPOINTS, default=None,
+        doc="Several endpoints, instead of `url`: each an URL, or `{url, labels}`; the label `zone` says where it is.",
     ),
     Key(
         section=SERVICES, name="timeout_seconds", kind=NUMBER, default=None, above=0,
@@ -226,7 +238,11 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         section=SERVICES, name="max_concurrent", kind=WHOLE, default=100, least=1,
-        doc="Calls in flight at once.",
+        doc="Calls in flight at once, of all engines that share the database; each has its part, at least one.",
+    ),
+    Key(
+        section=SERVICES, name="rate", kind=NUMBER, default=None, above=0,
+        doc="Calls that begin in a second, of all engines that share the database; without it any number.",
     ),
     Key(
         section=SERVICES, name="wait_seconds", kind=NUMBER, default=60.0, least=0,

@@ -84,6 +84,7 @@ class MemoryStore:
     """
 
     shared = False
+    workers = 1
 
     def __init__(self, after: MemoryStore | None = None) -> None:
         self._kept: _Kept = after._kept if after is not None else _Kept()  # noqa: SLF001  One of us.

@@ -162,6 +162,11 @@ class PostgresStore:
 
     # --- Leases --------------------------------------------------------------------------------
 
+    @property
+    def workers(self) -> int:
+        """See `Leases.workers`."""
+        return self._worker.workers
+
     async def join(self, lease_ms: int) -> int:
         """See `Leases.join`."""
         self._worker.lease_ms = lease_ms

@@ -47,6 +47,7 @@ class SqliteStore:
     """The storage ports over a file. Made by `open`."""
 
     shared = False
+    workers = 1
 
     def __init__(self, path: str, lock: EngineLock | None, reading: apsw.Connection, writer: Writer | None) -> None:
         self.path = path
