@@ -146,7 +146,7 @@ def _endpoint(value: Any) -> Any:
         return _text(value)
     if not {"url"} <= value.keys() <= {"url", "labels"}:
         raise ValueError
-    return {"url": _text(value["url"]), "labels": _headers(value.get("labels", {}))}
+    return {"url": _text(value["url"]), "labels": _headers(value.get("labels") or {})}
 
 
 def _headers(value: Any) -> dict[str, str]:

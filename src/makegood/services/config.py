@@ -64,7 +64,9 @@ class ServiceConfig:
         check_name(self.name)
         endpoints = tuple(_endpoint(self.name, each, self.labels) for each in self.urls)
         object.__setattr__(self, "urls", tuple(each.url for each in endpoints))
-        object.__setattr__(self, "labels", {each.url: each.labels for each in endpoints if each.labels})
+        object.__setattr__(
+            self, "labels", MappingProxyType({each.url: each.labels for each in endpoints if each.labels})
+        )
         object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
         for name, value in self.headers.items():
             _check_header(self.name, name, value)
@@ -77,7 +79,7 @@ class ServiceConfig:
             if value_ is not None and (not isinstance(value_, int) or value_ < least):
                 raise ConfigurationError(f"service {self.name!r}: {setting} must be at least {least}, not {value_!r}")
 
-        if self.rate is not None and not (math.isfinite(self.rate) and self.rate > 0):
+        if self.rate is not None and not (_is_number(self.rate) and self.rate > 0):
             raise ConfigurationError(f"service {self.name!r}: rate must be above 0, not {self.rate!r}")
 
     @property
@@ -88,13 +90,17 @@ class ServiceConfig:
     def __repr__(self) -> str:
         headers = "{" + ", ".join(f"{name!r}: '***'" for name in self.headers) + "}"
         return (
-            f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, labels={self.labels!r}, "
+            f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, labels={dict(self.labels)!r}, "
             f"timeout_ms={self.timeout_ms!r}, headers={headers}, "
             f"max_concurrent={self.max_concurrent!r}, rate={self.rate!r}, wait_ms={self.wait_ms!r}, "
             f"strict_idempotent={self.strict_idempotent!r}, health={self.health!r}, "
             f"openapi={self.openapi!r}, validate={self.validate!r}, "
             f"allow_link_local={self.allow_link_local!r})"
         )
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
 
 
 def _endpoint(service: str, given: Any, labels: Mapping[str, Mapping[str, str]]) -> Endpoint:
@@ -105,7 +111,7 @@ def _endpoint(service: str, given: Any, labels: Mapping[str, Mapping[str, str]])
             raise ConfigurationError(
                 f"service {service!r}: an endpoint is an URL or {{url, labels}}, not one with {sorted(given)}"
             )
-        given = Endpoint(given["url"], given.get("labels") or {})
+        return Endpoint(checked_url(service, given["url"]), given.get("labels") or {})
     if isinstance(given, Endpoint):
         return Endpoint(checked_url(service, given.url), given.labels)
     url = checked_url(service, given)

@@ -31,13 +31,13 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         if not isinstance(self.labels, Mapping):
-            raise ConfigurationError(f"the labels of {self.url} are a table of texts, not {self.labels!r}")
+            raise ConfigurationError(f"the labels of an endpoint are a table of texts, not {self.labels!r}")
         if len(self.labels) > LABELS_MAX:
-            raise ConfigurationError(f"{self.url} has {len(self.labels)} labels; at most {LABELS_MAX} are kept")
+            raise ConfigurationError(f"an endpoint has {len(self.labels)} labels; at most {LABELS_MAX} are kept")
         for name, value in self.labels.items():
             if not _is_text(name) or not name or not _is_text(value):
                 raise ConfigurationError(
-                    f"{self.url}: the label {name!r} = {value!r} is not a text of at most {LABEL_MAX} characters"
+                    f"an endpoint's label {name!r} = {value!r} is not a text of at most {LABEL_MAX} characters"
                 )
         object.__setattr__(self, "labels", MappingProxyType(dict(self.labels)))
 

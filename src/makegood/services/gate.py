@@ -7,6 +7,7 @@ Strangers keep out: who asks in which order is the engine's business, which endp
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from makegood.services.rate import Bucket, Ramp, Usual
 
 TIMER_S_MIN = 0.002
 """No timer is shorter: what comes due meanwhile goes together."""
+TIMER_S_MAX = 3600.0
+"""Nor longer: it is looked again then."""
 
 
 class Timer(Protocol):
@@ -69,9 +72,15 @@ class Gate:
         self._timer: Timer | None = None
         pool.on_change = self.look_again
 
-    def fit(self, config: ServiceConfig) -> None:
-        """Take a service's limits; what is under way goes on."""
-        self._remote = bool(config.urls)
+    def fit(self, config: ServiceConfig, *, remote: bool) -> None:
+        """Take a service's limits; what is under way goes on.
+
+        Args:
+            remote: Whether it is reached at the endpoints of the pool.
+        """
+        self._remote = remote
+        if not remote:
+            self.pool.let_go()
         self._places_max = config.max_concurrent
         self._rate = config.rate
         self._divide()
@@ -184,8 +193,8 @@ class Gate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if wait_s < float("inf"):
-            self._timer = self._later(max(wait_s, TIMER_S_MIN), self._ring)
+        if wait_s < math.inf:
+            self._timer = self._later(min(max(wait_s, TIMER_S_MIN), TIMER_S_MAX), self._ring)
 
     def _ring(self) -> None:
         self._timer = None

@@ -191,6 +191,11 @@ class Pool:
         if self._held:
             self.leave(self._held.pop())
 
+    def let_go(self) -> None:
+        """Nothing of what is held is used."""
+        while self._held:
+            self.give_back()
+
     def visit(self) -> Visit:
         """One attempt, under what was held for it."""
         return Visit(self, self._held.popleft() if self._held else None)

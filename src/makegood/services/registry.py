@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from makegood.core.outcome import Reply
 from makegood.errors import ConfigurationError, NotFound, nearest
 from makegood.ports import Invocation, Slot
+from makegood.services.circuit import POLICY, Policy
 from makegood.services.config import ServiceConfig
 from makegood.services.deadline import Deadline
 from makegood.services.gate import Gate, Later, later
@@ -56,6 +57,7 @@ class Registry:
     Args:
         now_ms: The wall clock.
         zone: Where this process is: endpoints with that label `zone` are preferred.
+        policy: When circuits open, and for how long.
         ticks_s: Seconds of a clock that does not go back.
         later: Calls back after so many of its seconds; None: the running loop does.
     """
@@ -65,12 +67,14 @@ class Registry:
         now_ms: Callable[[], int] = _wall_clock_ms,
         *,
         zone: str | None = None,
+        policy: Policy = POLICY,
         ticks_s: Callable[[], float] = time.monotonic,
         later: Later = later,
     ) -> None:
         self.on_free: Callable[[str], None] | None = None
         self._now_ms = now_ms
         self._zone = zone
+        self._policy = policy
         self._ticks_s = ticks_s
         self._later = later
         self._replicas = 1
@@ -96,14 +100,14 @@ class Registry:
         replaced = self._services.get(name)
         self._services[name] = added
         self._gates[name] = gate
-        gate.fit(added.config)
+        gate.fit(added.config, remote=not isinstance(added.adapter, LocalService))
         gate.pool.set("config", added.config.endpoints)
         if replaced is not None:
             replaced.adapter.retire()
         gate.tell()
 
     def _new_gate(self, name: str) -> Gate:
-        pool = Pool(name, zone=self._zone, ticks_s=self._ticks_s, now_ms=self._now_ms)
+        pool = Pool(name, zone=self._zone, policy=self._policy, ticks_s=self._ticks_s, now_ms=self._now_ms)
         gate = Gate(pool, tell=lambda: self._tell(name), ticks_s=self._ticks_s, later=self._later)
         gate.share(self._replicas)
         return gate
