@@ -163,7 +163,8 @@ PANELS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
-                title="Calls under way", unit="none", doc="At most `max_concurrent` of a service, in all replicas together.",
+                title="Calls under way", unit="none",
+                doc="At most `max_concurrent` of a service, in all replicas together.",
                 asks=(("{{service}}", "sum by (service) (makegood_service_places_taken{OF})"),),
             ),
         ),

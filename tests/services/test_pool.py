@@ -168,6 +168,20 @@ def test_five_sick_calls_in_a_row_eject_one_of_several() -> None:
     assert states(pool) == {A: "closed", B: "closed"}
 
 
+def test_an_attempt_that_could_not_be_sent_goes_to_one_that_is_well_before_a_probe() -> None:
+    ticks = Ticks()
+    pool = pool_of(A, B, C, D, ticks=ticks)
+    while [*states(pool).values()].count("open") < 2:
+        call(pool, ticks, [A, B])
+    ticks.now_s += 60
+
+    # The first is the probe of one of the two; the other one waits for a call of its own.
+    assert call(pool, ticks, [A, B], sent=False) in (C, D)
+    assert Counter(states(pool).values()) == {"closed": 2, "open": 2}
+    assert pool.ready(ticks())
+    assert call(pool, ticks) in (A, B)
+
+
 def test_never_the_last_nor_more_than_half_are_ejected() -> None:
     ticks = Ticks()
     pool = pool_of(A, B, C, D, ticks=ticks)

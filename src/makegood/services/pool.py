@@ -202,19 +202,14 @@ class Pool:
 
     def choose(self, now_s: float, besides: Sequence[Member] = ()) -> Pick | None:
         """Take an endpoint for one call, none of `besides`; None when no other may be called."""
-        member = None
-        if now_s >= self.probe_s:
-            # Before those that are well: nothing else shows that it has come back.
-            due = [each for each in self._members.values() if each.may_probe(now_s) and each not in besides]
-            member = due[0] if due else None
+        if besides:
+            # An attempt that has failed already goes where it is sure to be served, if it can.
+            member = self._one_well(besides) or self._one_due(now_s, besides)
+        else:
+            # Nothing else shows that one has come back, so it goes before those that are well.
+            member = self._one_due(now_s, besides) or self._one_well(besides)
         if member is None:
-            fit = self._near
-            if besides:
-                rest = [each for each in self._well if each not in besides]
-                fit = near(rest, self._zone)
-            if not fit:
-                return None
-            member = lesser(fit, self._chance)
+            return None
         self._turn += 1
         member.turn = self._turn
         member.in_flight += 1
@@ -223,6 +218,15 @@ class Pool:
         if probes:
             self._look()
         return pick
+
+    def _one_due(self, now_s: float, besides: Sequence[Member]) -> Member | None:
+        if now_s < self.probe_s:
+            return None
+        return next((each for each in self._members.values() if each.may_probe(now_s) and each not in besides), None)
+
+    def _one_well(self, besides: Sequence[Member]) -> Member | None:
+        fit = near([each for each in self._well if each not in besides], self._zone) if besides else self._near
+        return lesser(fit, self._chance) if fit else None
 
     def again(self, pick: Pick | None, now_s: float) -> Pick | None:
         """What was held a while ago, or another one if that has become unwell meanwhile."""
