@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from makegood.ports import Slot
 from makegood.services import Registry, ServiceConfig
@@ -283,3 +285,56 @@ def test_a_service_that_becomes_local_holds_no_endpoint() -> None:
 
     assert at.pool is pool
     assert [each.in_flight for each in pool.standing()] == [0]
+
+
+HAPPENINGS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["want", "want", "end", "end", "fail", "fail", "release", "sick", "healthy", "share", "put", "pass"]
+        ),
+        st.integers(1, 25),
+    ),
+    max_size=80,
+)
+
+
+@settings(max_examples=200)
+@given(HAPPENINGS, st.sampled_from([None, 0.5, 50.0]))
+def test_whatever_happens_nobody_waits_for_ever(happenings: list[tuple[str, int]], rate: float | None) -> None:
+    at = world(rate=rate, max_concurrent=7)
+    heard_ms = 0
+    for what, count in happenings:
+        match what:
+            case "want":
+                at.want += count
+                at.ask()
+            case "end" | "fail":
+                for _ in range(min(count, at.registry.in_flight("svc"))):
+                    at.end(well=what == "end")
+            case "release" if at.registry.in_flight("svc"):
+                at.registry.release("svc")
+                at.want += 1
+                at.ask()
+            case "sick" | "healthy":
+                heard_ms += 1
+                at.pool.heard(URL, what == "healthy", "refused", heard_ms)
+            case "share":
+                at.registry.set_share(count)
+            case "put":
+                config = ServiceConfig(name="svc", urls=(URL,), rate=rate, max_concurrent=count)
+                at.registry.register("svc", config)
+            case _:
+                at.run(count / 10)
+        assert at.timers() <= 1
+
+    at.registry.set_share(1)
+    at.pool.heard(URL, True, "", heard_ms + 1)
+    for _ in range(5000):
+        while at.registry.in_flight("svc"):
+            at.end()
+        if not at.want:
+            break
+        at.run(2)
+
+    assert (at.want, at.registry.in_flight("svc")) == (0, 0)
+    assert [each.in_flight for each in at.pool.standing()] == [0]
