@@ -56,7 +56,6 @@ def test_contradicting_configurations_are_refused() -> None:
     for service, config in [
         (ServiceConfig(name="other", urls=("http://h",)), None),
         (ServiceConfig(name="svc", urls=("http://h",)), ServiceConfig(name="svc")),
-        (ServiceConfig(name="svc"), None),
         ("http://h", ServiceConfig(name="svc", urls=("http://i",))),
         (nothing, ServiceConfig(name="svc", urls=("http://i",))),
         (nothing, ServiceConfig(name="other")),

@@ -71,30 +71,6 @@ class RerunExecution(Body):
     by: By = ""
 
 
-class PutEndpoint(Body):
-    """An endpoint of a service, and what is said about it."""
-
-    url: Text
-    labels: dict[str, Text] | None = None
-
-
-class PutService(Body):
-    """A service, as `[services.NAME]` of the configuration describes one."""
-
-    url: Text | None = None
-    urls: Annotated[list[Text | PutEndpoint], Meta(min_length=1, max_length=100)] | None = None
-    timeout_seconds: float | None = None
-    health: Text | None = None
-    openapi: Text | None = None
-    validate: bool | None = None
-    headers: dict[str, Text] | None = None
-    max_concurrent: int | None = None
-    rate: float | None = None
-    wait_seconds: float | None = None
-    strict_idempotent: bool | None = None
-    allow_link_local: bool | None = None
-
-
 # --- answers -----------------------------------------------------------------------------------
 
 
@@ -323,38 +299,6 @@ class WorkflowVersion(Workflow, kw_only=True):
 
 class Graph(Struct, kw_only=True):
     """The picture of a definition, for programs."""
-
-
-class Endpoint(Struct, kw_only=True):
-    """One place where a service is."""
-
-    url: str
-
-
-class Service(Struct, kw_only=True):
-    """A service. `local`: it is a part of this process."""
-
-    name: str
-    local: bool
-    endpoints: list[Endpoint]
-    in_flight: Count
-    timeout_seconds: float | None
-    health: str | None
-    openapi: str | None
-    openapi_fault: str | None
-    validate: bool
-    headers: dict[str, str]
-    max_concurrent: int
-    rate: float | None
-    wait_seconds: float
-    strict_idempotent: bool
-    allow_link_local: bool
-
-
-class ServiceList(Struct, kw_only=True):
-    """All services of this process."""
-
-    services: list[Service]
 
 
 class Health(Struct, kw_only=True):

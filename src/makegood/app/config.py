@@ -260,7 +260,7 @@ def _service(name: str, given: _Section) -> ServiceConfig:
     if "url" in given and "urls" in given:
         raise ConfigurationError(f"{given['urls'].where}: service {name!r} has both url and urls. Keep one of them.")
     urls = values["urls"] or ((values["url"],) if values["url"] else ())
-    if not urls:
+    if not urls and "urls" not in given:
         raise ConfigurationError(f'{where}: service {name!r} has no url. Add url = "http://...".')
     timeout_s = values["timeout_seconds"]
     try:
@@ -276,6 +276,9 @@ def _service(name: str, given: _Section) -> ServiceConfig:
             health=values["health"],
             openapi=values["openapi"],
             validate=values["validate"],
+            health_timeout_ms=_milliseconds(values["health_timeout_seconds"]),
+            healthy_after=values["healthy_after"],
+            unhealthy_after=values["unhealthy_after"],
             allow_link_local=values["allow_link_local"],
         )
     except ConfigurationError as error:

@@ -16,6 +16,8 @@ from makegood.services.secrets import is_reference
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TCP = "tcp"
+"""As `health`: whether it can be connected to."""
 _OURS = frozenset(
     {
         "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive",
@@ -40,9 +42,12 @@ class ServiceConfig:
         rate: Calls that begin in a second; None: any number.
         wait_ms: How long a step may wait for a healthy endpoint.
         strict_idempotent: Whether a rejection after an unknown attempt clears it (rule 3).
-        health: Path to ask for health, or None.
         openapi: Its OpenAPI description: a file's path or an URL, or None.
         validate: Whether replies are held to the description.
+        health: Path that is asked whether an endpoint is well, `tcp` to connect only, or None.
+        health_timeout_ms: Bound of one check.
+        healthy_after: So many checks in a row that find an endpoint well make it well again.
+        unhealthy_after: So many that do not make it unwell.
         allow_link_local: Whether its addresses may be link-local or a cloud's metadata service.
     """
 
@@ -58,6 +63,9 @@ class ServiceConfig:
     health: str | None = None
     openapi: str | None = None
     validate: bool = False
+    health_timeout_ms: int = 5_000
+    healthy_after: int = 1
+    unhealthy_after: int = 2
     allow_link_local: bool = False
 
     def __post_init__(self) -> None:
@@ -74,11 +82,13 @@ class ServiceConfig:
             _check_document_url(self.name, self.openapi)
         if self.validate and self.openapi is None:
             raise ConfigurationError(f"service {self.name!r}: `validate` needs `openapi`: what replies are held to")
-        for setting, least in (("max_concurrent", 1), ("wait_ms", 0), ("timeout_ms", 1)):
+        for setting, least in _LEAST:
             value_ = getattr(self, setting)
             if value_ is not None and (not isinstance(value_, int) or value_ < least):
                 raise ConfigurationError(f"service {self.name!r}: {setting} must be at least {least}, not {value_!r}")
 
+        if self.health is not None and self.health != TCP and not _is_path(self.health):
+            raise ConfigurationError(f'service {self.name!r}: health is a path such as "/healthz", or "tcp"')
         if self.rate is not None and not (_is_number(self.rate) and self.rate > 0):
             raise ConfigurationError(f"service {self.name!r}: rate must be above 0, not {self.rate!r}")
 
@@ -95,12 +105,24 @@ class ServiceConfig:
             f"max_concurrent={self.max_concurrent!r}, rate={self.rate!r}, wait_ms={self.wait_ms!r}, "
             f"strict_idempotent={self.strict_idempotent!r}, health={self.health!r}, "
             f"openapi={self.openapi!r}, validate={self.validate!r}, "
+            f"health_timeout_ms={self.health_timeout_ms!r}, healthy_after={self.healthy_after!r}, "
+            f"unhealthy_after={self.unhealthy_after!r}, "
             f"allow_link_local={self.allow_link_local!r})"
         )
 
 
 def _is_number(given: object) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+
+
+_LEAST = (
+    ("max_concurrent", 1),
+    ("wait_ms", 0),
+    ("timeout_ms", 1),
+    ("health_timeout_ms", 1),
+    ("healthy_after", 1),
+    ("unhealthy_after", 1),
+)
 
 
 def _endpoint(service: str, given: Any, labels: Mapping[str, Mapping[str, str]]) -> Endpoint:
@@ -116,6 +138,11 @@ def _endpoint(service: str, given: Any, labels: Mapping[str, Mapping[str, str]])
         return Endpoint(checked_url(service, given.url), given.labels)
     url = checked_url(service, given)
     return Endpoint(url, labels.get(url, {}))
+
+
+def _is_path(text: str) -> bool:
+    """Whether a request line can hold it."""
+    return text.startswith("/") and text.isascii() and text.isprintable() and not set(" #") & set(text)
 
 
 def check_name(name: str) -> None:

@@ -17,8 +17,9 @@ from urllib.parse import quote
 from makegood.core.outcome import Reply
 from makegood.model.limits import LIMITS
 from makegood.ports import Invocation
+from makegood.services import health
 from makegood.services.circuit import speaks_well
-from makegood.services.config import ServiceConfig, sendable, split_url
+from makegood.services.config import TCP, ServiceConfig, sendable, split_url
 from makegood.services.deadline import Deadline
 from makegood.services.http_client import Client, Lost, NotSent, Target, Unreadable
 from makegood.services.payload import InvalidPayload, decode, encode
@@ -94,6 +95,15 @@ class HttpService:
             known = self._endpoints[url] = _Endpoint(url, self._config)
         return known
 
+    async def look(self, url: str, deadline: Deadline) -> str:
+        """Why an endpoint is not well; empty when it is. One that is not checked is connected to."""
+        endpoint, path = _Endpoint(url, self._config), self._config.health
+        try:
+            asks = None if path in (None, TCP) else endpoint.asks(path) + self._resolved()
+        except (MissingSecret, ValueError) as error:
+            return str(error)
+        return await health.asked(self._client, endpoint.target, asks, deadline)
+
     def retire(self) -> None:
         """Take no new calls; open ones go on."""
         self._client.retire()
@@ -128,6 +138,10 @@ class _Endpoint:
         lines += [f"{name}: {value}" for name, value in config.headers.items() if not is_reference(value)]
         self._fixed = "\r\n".join(lines) + "\r\n"
         self._starts: dict[str, bytes] = {}
+
+    def asks(self, path: str) -> bytes:
+        """Request line and fixed headers of a health check: its path is the host's, not the URL's."""
+        return f"GET {path} HTTP/1.1\r\n{self._fixed}".encode("latin-1")
 
     def start(self, method: str) -> bytes:
         """Request line and fixed headers."""

@@ -7,6 +7,7 @@ business, how a request travels the adapters', what a reply leads to the engine'
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +31,10 @@ class Adapter(Protocol):
 
     async def call(self, invocation: Invocation, deadline: Deadline) -> Reply:
         """Send one request."""
+        ...
+
+    async def look(self, url: str, deadline: Deadline) -> str:
+        """Why an endpoint is not well; empty when it is."""
         ...
 
     def retire(self) -> None:
@@ -153,6 +158,21 @@ class Registry:
         self.config(name)
         return self._gates[name].pool
 
+    def is_local(self, name: str) -> bool:
+        """Whether a service is a part of this process. Raises as `pool`."""
+        self.config(name)
+        return isinstance(self._services[name].adapter, LocalService)
+
+    async def look(self, name: str, url: str, most_ms: int | None = None) -> str:
+        """Ask an endpoint of a service whether it is well: why not, or empty. Raises as `pool`.
+
+        Args:
+            most_ms: It may take; less than the service's own bound, if that is more.
+        """
+        bound_ms = min(self.config(name).health_timeout_ms, most_ms or math.inf)
+        deadline = Deadline(self._now_ms() + round(bound_ms), self._now_ms)
+        return await self._services[name].adapter.look(url, deadline)
+
     def set_share(self, replicas: int) -> None:
         """Take the part of every service's limits that falls to one of so many processes that share them.
 
@@ -263,8 +283,6 @@ def _built(name: str, service: Any, config: ServiceConfig | None, pool: Pool) ->
     if config.name != name:
         raise ConfigurationError(f"service {name!r}: its configuration is named {config.name!r}")
     if isinstance(service, str | ServiceConfig):
-        if not config.urls:
-            raise ConfigurationError(f"service {name!r} has no url")
         # Imported here: `import makegood` need not pay for it.
         from makegood.services.http import HttpService  # noqa: PLC0415
 
