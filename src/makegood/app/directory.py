@@ -19,6 +19,7 @@ from makegood.ports import Directory, Listing
 from makegood.services import Registry
 from makegood.services.config import checked_url
 from makegood.services.endpoint import Endpoint
+from makegood.services.pool import ENDPOINTS_MAX
 
 LOOK_S_MAX, LOOK_S_MIN = 10.0, 0.2
 """Between two looks at the directory, a third of a check interval within these bounds."""
@@ -55,7 +56,7 @@ class SharedServices:
         self._kept: dict[str, Mapping[str, Any]] = {}
         self._faults: dict[str, str] = {}
         self._with_instances: set[str] = set()
-        self._unwell: set[tuple[str, str]] = set()
+        self._unwell: dict[tuple[str, str], int] = {}
         self._ends_s = float("inf")
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -136,6 +137,9 @@ class SharedServices:
         """
         endpoint = Endpoint(checked_url(name, url), labels)
         await self._reachable(name)
+        there = {each.id for each in self._listing.instances if each.service == name}
+        if instance_id not in there and len(there) >= ENDPOINTS_MAX:
+            raise ConfigurationError(f"service {name!r} has {len(there)} instances; at most {ENDPOINTS_MAX} are called")
         new = await self._directory().put_instance(name, instance_id, endpoint.url, dict(labels), ttl_ms)
         if new or not self._has(name, endpoint):
             await self.refresh()
@@ -256,19 +260,21 @@ class SharedServices:
 
     def _tell_health(self) -> None:
         """What checks found. Told at every look: an endpoint may have come after what was found of it."""
-        now_ms = time.time_ns() // 1_000_000
-        told: set[tuple[str, str]] = set()
+        found = {}
         for each in self._listing.health:
             if self._registry.knows(each.service) and self._registry.config(each.service).health is not None:
+                found[each.service, each.url] = each.since_ms
                 self._registry.pool(each.service).heard(each.url, each.well, each.reason, each.since_ms)
-                if not each.well:
-                    told.add((each.service, each.url))
-        well = {(each.service, each.url) for each in self._listing.health if each.well}
-        for service, url in self._unwell - told - well:
+        for (service, url), since_ms in self._unwell.items():
             # Nobody checks it any more: it is as well as one that was never checked.
-            if self._registry.knows(service):
-                self._registry.pool(service).heard(url, True, "", now_ms)  # noqa: FBT003 - the verdict itself
-        self._unwell = told
+            if (service, url) not in found and self._registry.knows(service):
+                self._registry.pool(service).heard(url, True, "", since_ms)  # noqa: FBT003 - the verdict itself
+        # Of services that are gone for now what was told is kept: their calls under way may keep their endpoints.
+        self._unwell = {pair: at_ms for pair, at_ms in self._unwell.items() if not self._registry.knows(pair[0])} | {
+            (each.service, each.url): each.since_ms
+            for each in self._listing.health
+            if not each.well and (each.service, each.url) in found
+        }
 
 
 def _differ(before: Listing, after: Listing) -> bool:
