@@ -43,7 +43,10 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
 }
 
-TABLES = ("search_attribute", "journal", "execution", "definition", "request", "keyed_request", "lease", "worker")
+TABLES = (
+    "search_attribute", "journal", "execution", "definition", "request", "keyed_request", "lease", "worker", "service",
+    "instance", "endpoint_health",
+)  # fmt: skip
 EMPTY = (
     """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();

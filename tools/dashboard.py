@@ -163,8 +163,24 @@ PANELS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
-                title="Calls under way", unit="none", doc="At most `max_concurrent` of a service in each replica.",
+                title="Calls under way", unit="none",
+                doc="At most `max_concurrent` of a service, in all replicas together.",
                 asks=(("{{service}}", "sum by (service) (makegood_service_places_taken{OF})"),),
+            ),
+            Panel(
+                title="Endpoints that are not well", unit="none",
+                doc="As health checks found them: `makegood services show NAME` says why.",
+                asks=(("{{service}}", 'max by (service) (makegood_service_endpoints{OF, state="unhealthy"})'),),
+            ),
+            Panel(
+                title="Endpoints that are spared", unit="none",
+                doc="Their circuits are not closed in some replica: most of their calls failed there.",
+                asks=(
+                    (
+                        "{{service}} {{state}}",
+                        'max by (service, state) (makegood_service_circuits{OF, state!="closed"})',
+                    ),
+                ),
             ),
         ),
     ),

@@ -66,7 +66,10 @@ class Invoker(Protocol):
     """Calls services."""
 
     on_free: Callable[[str], None] | None
-    """Called with a service's name when there may be a place again after somebody was told BUSY or UNWELL."""
+    """Called with a service's name when there may be places again after somebody was told BUSY or UNWELL.
+
+    Once, however many were told: who hears it asks until told so again, or until nobody waits.
+    """
 
     def knows(self, service: str) -> bool:
         """Whether there is such a service."""
@@ -374,6 +377,11 @@ class Leases(Protocol):
 
     shared: bool
 
+    @property
+    def workers(self) -> int:
+        """How many workers were alive at the last `join` or `renew`, this one included."""
+        ...
+
     async def join(self, lease_ms: int) -> int:
         """Become a worker, whose lease lasts so long from now and from each renewal; its number.
 
@@ -464,4 +472,145 @@ class Leases(Protocol):
 
     async def verdict(self, inbox_id: int) -> str | None:
         """None while nothing is decided, "" when accepted (or long ago), else why it was refused."""
+        ...
+
+
+# --- the directory of services -------------------------------------------------------------------
+
+
+@named_fact
+class StoredService:
+    """A service that is kept in the database.
+
+    Attributes:
+        keys: As it was put: the keys of `[services.NAME]`, plain JSON. Nobody promises that they still fit.
+        revision: Of the directory, when these keys were put.
+    """
+
+    name: str
+    keys: dict[str, Any]
+    revision: int
+
+
+@named_fact
+class Instance:
+    """An endpoint that registered itself, for as long as its lease.
+
+    Attributes:
+        id: Of the instance, one of its service's.
+        left_ms: How long its lease still lasts, by the database's clock.
+    """
+
+    service: str
+    id: str
+    url: str
+    labels: dict[str, str]
+    left_ms: int
+
+
+@named_fact
+class EndpointHealth:
+    """What health checks found of one endpoint; moments are the database's.
+
+    Attributes:
+        well: The verdict.
+        reason: Why it is not well, or what the last check found that has not changed the verdict yet.
+        since_ms: Since when the verdict is what it is.
+        checked_at_ms: When it was checked last; None before the first time.
+        in_a_row: Checks at the end that found other than the verdict.
+        turn: How often it was claimed: a check that is overtaken is not heard.
+        by: Who claimed it last.
+    """
+
+    service: str
+    url: str
+    well: bool = True
+    reason: str = ""
+    since_ms: int = 0
+    checked_at_ms: int | None = None
+    in_a_row: int = 0
+    turn: int = 0
+    by: str = ""
+
+
+@named_fact
+class Listing:
+    """The whole directory.
+
+    Attributes:
+        revision: Rises with every change of it; renewals of leases and checks that find nothing new are none.
+        instances: Those whose lease has not run out.
+    """
+
+    revision: int
+    services: tuple[StoredService, ...]
+    instances: tuple[Instance, ...]
+    health: tuple[EndpointHealth, ...]
+
+
+@named_fact
+class Check:
+    """An endpoint whose health somebody is to look at.
+
+    Attributes:
+        again_ms: How much later it is due again, if it is claimed now.
+    """
+
+    service: str
+    url: str
+    again_ms: int
+
+
+@named_fact
+class Claimed:
+    """Which endpoints to check now.
+
+    Attributes:
+        due: As they stood; nobody else is given them before they are due again.
+        next_ms: In how long the next one of those asked for is due; None without any.
+    """
+
+    due: tuple[EndpointHealth, ...]
+    next_ms: int | None
+
+
+class Directory(Protocol):
+    """Services, their instances and the health of their endpoints, as all replicas know them.
+
+    Leases and turns go by the clock of the database.
+    """
+
+    async def listing(self, known: int | None = None) -> Listing | None:
+        """The whole directory; None when its revision is still the one that is known."""
+        ...
+
+    async def put_service(self, name: str, keys: dict[str, Any]) -> bool:
+        """Keep a service, instead of the one of that name; whether it is new. What was known of its health is not."""
+        ...
+
+    async def remove_service(self, name: str) -> bool:
+        """Forget a service, its instances and their health; whether there was one."""
+        ...
+
+    async def put_instance(self, service: str, instance_id: str, url: str, labels: dict[str, str], ttl_ms: int) -> bool:
+        """Register an instance, or renew its lease, from now on for so long; whether it is new."""
+        ...
+
+    async def remove_instance(self, service: str, instance_id: str) -> bool:
+        """Forget an instance; whether its lease had not run out."""
+        ...
+
+    async def claim_checks(self, asked: Sequence[Check], by: str) -> Claimed:
+        """Take those of these endpoints whose turn has come, so that one replica checks each. No two are the same.
+
+        Args:
+            by: Who asks, for people.
+        """
+        ...
+
+    async def put_health(self, found: Sequence[EndpointHealth]) -> None:
+        """Keep what checks found of endpoints, each under the turn of its claim; one that was claimed again is not.
+
+        `since_ms` and `checked_at_ms` are taken from the database's clock.
+        """
         ...

@@ -20,6 +20,7 @@ from makegood.api.door import Door
 from makegood.api.table import ROUTES, Route
 from makegood.api.tokens import Tokens
 from makegood.app.contracts import Contracts
+from makegood.app.directory import SharedServices
 from makegood.engine.client import Engine
 from makegood.services import Registry
 from makegood.services.callbacks import Callbacks
@@ -224,8 +225,11 @@ async def api_on(
     registry = registry or Registry()
     async with Engine(database, registry=registry, **options) as engine:
         await engine.resume()
+        services = SharedServices(lambda: engine.directory, registry, 30.0)
+        await services.load()
         server = Server(
-            engine=engine, registry=registry, contracts=Contracts(registry), node="test", tokens=tokens,
+            engine=engine, registry=registry, services=services, contracts=Contracts(registry), node="test",
+            tokens=tokens,
             callbacks=callbacks,
         )  # fmt: skip
         yield Api(server, Door(server))

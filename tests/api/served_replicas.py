@@ -16,18 +16,36 @@ from served import PATIENCE_S, Served
 LEASE_S = 1.0
 
 
-def replica(folder: Path, dsn: str, node: str = "", *, lease_s: float = LEASE_S, source: Path | None = None) -> Served:
-    """A server on a database, not started yet; of other code than this, if that is named."""
+def replica(
+    folder: Path,
+    dsn: str,
+    node: str = "",
+    *,
+    lease_s: float = LEASE_S,
+    source: Path | None = None,
+    check_s: float | None = None,
+) -> Served:
+    """A server on a database, not started yet; of other code than this if that is named.
+
+    With an interval between checks of services, if that is given.
+    """
     words = ("--database", dsn, *(("--node", node) if node else ()))
     environment = {"MAKEGOOD_WORKFLOW_ENGINE__LEASE_SECONDS": str(lease_s)}
+    if check_s is not None:
+        environment["MAKEGOOD_SERVICE_REGISTRY__HEALTH_CHECK_INTERVAL_SECONDS"] = str(check_s)
     return Served(folder, words, environment=environment | ({} if source is None else {"PYTHONPATH": str(source)}))
 
 
 @contextmanager
-def replicas(folder: Path, dsn: str, count: int, *, lease_s: float = LEASE_S) -> Iterator[list[Served]]:
+def replicas(
+    folder: Path, dsn: str, count: int, *, lease_s: float = LEASE_S, check_s: float | None = None
+) -> Iterator[list[Served]]:
     """So many servers that share a database."""
     with ExitStack() as stack:
-        yield [stack.enter_context(replica(folder, dsn, f"n{number}", lease_s=lease_s)) for number in range(count)]
+        yield [
+            stack.enter_context(replica(folder, dsn, f"n{number}", lease_s=lease_s, check_s=check_s))
+            for number in range(count)
+        ]
 
 
 def everywhere(servers: list[Served], method: str, target: str, value: Any = None) -> None:

@@ -152,7 +152,8 @@ async def test_services_come_and_go(api: Api) -> None:
     listed = (await api.call("GET", "/v1/services")).json["services"]
 
     assert (made.status, changed.status) == (201, 200)
-    assert made.json["endpoints"] == [{"url": "http://127.0.0.1:9/cars"}]
+    assert [(each["url"], each["healthy"]) for each in made.json["endpoints"]] == [("http://127.0.0.1:9/cars", True)]
+    assert (made.json["source"], made.json["fault"]) == ("database", None)
     assert made.json["headers"] == {"X-Token": "***", "X-Other": "env:T"}
     assert changed.json["timeout_seconds"] == 2.0
     assert [(each["name"], each["local"]) for each in listed] == [("cars", False), ("hotels", True)]

@@ -121,7 +121,7 @@ def test_watch_follows_live(there: Runs, served: Served) -> None:
 
 def test_services_from_the_shell(there: Runs) -> None:
     assert there("services", "put", "cars", "http://127.0.0.1:9", "--set", "max_concurrent=5")[0] == 0
-    assert re.search(r"cars +http://127\.0\.0\.1:9 +0 +5", there("services", "list")[1])
+    assert re.search(r"cars +database +http://127\.0\.0\.1:9 +1 of 1 +0 +5", there("services", "list")[1])
     assert there("services", "put", "cars", "ftp://x")[0] == 2
     assert there("services", "remove", "cars")[0] == 0
     assert there("services", "remove", "cars")[0] == 2

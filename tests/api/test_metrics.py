@@ -19,6 +19,7 @@ from makegood.api.asked import Server
 from makegood.api.door import Door
 from makegood.api.measures import Measures
 from makegood.app.contracts import Contracts
+from makegood.app.directory import SharedServices
 from makegood.core.outcome import Reply
 from makegood.engine.client import Engine
 from makegood.engine.log import log, names
@@ -109,7 +110,11 @@ async def watched(store: Any = None, **options: Any) -> AsyncIterator[Watched]:
     registry, service, measures = Registry(), Service(), Measures()
     registry.register("s", service)
     async with Measured(store or MemoryStore(), registry=registry, telemetry=measures, **options) as engine:
-        server = Server(engine=engine, registry=registry, contracts=Contracts(registry), node="one", measures=measures)
+        services = SharedServices(lambda: engine.directory, registry, 30.0)
+        server = Server(
+            engine=engine, registry=registry, services=services, contracts=Contracts(registry), node="one",
+            measures=measures,
+        )  # fmt: skip
         yield Watched(Api(server, Door(server)), engine, service, measures)
 
 

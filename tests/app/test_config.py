@@ -12,6 +12,7 @@ from makegood.app.config import Config, load_config
 from makegood.app.keys import KEYS, SECTIONS, SERVICES, keys_of
 from makegood.app.wiring import database_of, registry_of, settings_of
 from makegood.errors import ConfigurationError
+from makegood.services.endpoint import Endpoint
 
 EVERYTHING = """\
 [workflow_engine]
@@ -27,6 +28,7 @@ connection_string = "./trips.db"
 [server]
 listen = "127.0.0.1:9090"
 insecure = false
+zone = "eu-1"
 [auth]
 tokens_file = "tokens.toml"
 [services.hotels]
@@ -35,10 +37,11 @@ timeout_seconds = 1.5
 health = "/healthz"
 headers = {Authorization = "env:HOTELS_TOKEN"}
 max_concurrent = 3
+rate = 2.5
 wait_seconds = 0
 strict_idempotent = true
 [services.flights]
-urls = ["http://a:1", "http://b:1/"]
+urls = ["http://a:1", {url = "http://b:1/", labels = {zone = "eu-1"}}]
 """
 
 SERVER_WITH_POSTGRES = """\
@@ -89,8 +92,9 @@ def test_every_key_is_taken(folder: Path) -> None:
     assert config.auth.tokens_file == "tokens.toml"
     assert (hotels.urls, hotels.timeout_ms, hotels.wait_ms) == (("http://hotels:9000/api",), 1500, 0)
     assert (dict(hotels.headers), hotels.health) == ({"Authorization": "env:HOTELS_TOKEN"}, "/healthz")
-    assert (hotels.max_concurrent, hotels.strict_idempotent) == (3, True)
-    assert flights.urls == ("http://a:1", "http://b:1")
+    assert (hotels.max_concurrent, hotels.rate, hotels.strict_idempotent) == (3, 2.5, True)
+    assert flights.endpoints == (Endpoint("http://a:1"), Endpoint("http://b:1", {"zone": "eu-1"}))
+    assert config.server.zone == "eu-1"
     assert set(registry_of(config).names()) == {"hotels", "flights"}
 
 
@@ -162,6 +166,12 @@ def test_named_file_is_read_instead_of_the_one_that_lies_here(folder: Path) -> N
         ("MAKEGOOD_SERVICES__CARS__URL", "http://c", lambda c: c.services["cars"].urls == ("http://c",)),
         ("MAKEGOOD_SERVICES__CARS__URLS", "http://a, http://b", lambda c: len(c.services["cars"].urls) == 2),
         (
+            "MAKEGOOD_SERVICES__CARS__URLS",
+            '["http://a", {"url": "http://b", "labels": {"zone": "x"}}]',
+            lambda c: c.services["cars"].labels == {"http://b": {"zone": "x"}},
+        ),
+        ("MAKEGOOD_SERVICES__HOTELS__RATE", "0.5", lambda c: c.services["hotels"].rate == 0.5),
+        (
             "MAKEGOOD_SERVICES__HOTELS__HEADERS",
             '{"A": "env:B"}',
             lambda c: c.services["hotels"].headers == {"A": "env:B"},
@@ -214,6 +224,18 @@ MISTAKES = {
     "service with both": (
         '[services.hotels]\nurl = "http://x"\nurls = ["http://y"]',
         "makegood.toml:3: service 'hotels' has both url and urls",
+    ),
+    "endpoint": (
+        '[services.hotels]\nurls = [{url = "http://x", zone = "a"}]',
+        "makegood.toml:2: services.hotels.urls must be a list of texts or of {url, labels}, not [{",
+    ),
+    "label": (
+        '[services.hotels]\nurls = [{url = "http://x", labels = {zone = 1}}]',
+        "services.hotels.urls must be a list of texts or of {url, labels}",
+    ),
+    "rate": (
+        '[services.hotels]\nurl = "http://x"\nrate = 0',
+        "makegood.toml:3: services.hotels.rate must be a number, above 0, not 0",
     ),
     "service as text": ('[services]\nhotels = "http://x"', "makegood.toml:2: a service is a section of its own"),
     "bad url": (

@@ -22,7 +22,12 @@ from tests.postgres_cluster import Cluster, cluster, database, installed, statem
 from tests.postgres_proxy import proxied
 
 import makegood as mg
+from health_desk import Clinic
+from makegood.app.contracts import Contracts
+from makegood.app.directory import SharedServices
+from makegood.app.health_checks import following
 from makegood.errors import StorageUnavailable
+from makegood.services import Registry
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -85,6 +90,24 @@ async def test_an_idle_replica_asks_little(dsn: str) -> None:
         first, began_s = proxy.statements, time.monotonic()
         await proxy.until_statements(first + 40)
         assert (proxy.statements - first) / (time.monotonic() - began_s) <= IDLE_MAX
+
+
+async def test_an_idle_replica_that_checks_services_asks_little(dsn: str) -> None:
+    registry = Registry()
+    with Clinic() as clinic:
+        async with (
+            proxied(dsn) as (proxy, through),
+            replica(through, None, lease_seconds=10.0, registry=registry) as engine,
+        ):
+            services = SharedServices(lambda: engine.directory, registry, 30.0)
+            await services.put("clinic", {"url": clinic.url, "health": "/up"})
+            await services.put_instance("clinic", "a", clinic.url + "/a", {}, 3_600_000)
+            async with following(engine, registry, services, Contracts(registry), "n"):
+                await proxy.until_statements(proxy.statements + 30)
+                first, began_s = proxy.statements, time.monotonic()
+                await proxy.until_statements(first + 60)
+                assert (proxy.statements - first) / (time.monotonic() - began_s) <= IDLE_MAX
+        assert len(clinic.asked) == 2
 
 
 # --- another server --------------------------------------------------------------------------------

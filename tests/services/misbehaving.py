@@ -144,6 +144,7 @@ class Misbehaving:
     Attributes:
         received: Every request, in order of arrival.
         connections: How many connections were accepted.
+        port: Where it listens; 0: anywhere.
         lost: How many connections the client closed or reset while a behaviour was under way.
     """
 
@@ -178,7 +179,9 @@ class Misbehaving:
         await self.until(lambda: not self._writers)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=8 * 1024 * 1024, ssl=self.tls)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, limit=8 * 1024 * 1024, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

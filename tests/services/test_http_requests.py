@@ -492,6 +492,13 @@ def test_a_configuration_does_not_show_its_headers() -> None:
         ({"headers": {"X y": "x"}}, "header's name"),
         ({"headers": {"X": "a\r\nb"}}, "cannot"),
         ({"max_concurrent": 0}, "at least 1"),
+        ({"rate": 0}, "above 0"),
+        ({"rate": float("nan")}, "above 0"),
+        ({"rate": "2"}, "above 0"),
+        ({"urls": ({"labels": {}},)}, "{url, labels}"),
+        ({"urls": ({"url": "http://h", "zone": "x"},)}, "{url, labels}"),
+        ({"urls": ({"url": "http://h", "labels": {"zone": 1}},)}, "label"),
+        ({"urls": ({"url": "ftp://h"},)}, "not an http"),
         ({"timeout_ms": 0}, "at least 1"),
         ({"wait_ms": -1}, "at least 0"),
     ],
@@ -501,9 +508,12 @@ def test_a_configuration_that_cannot_work_is_refused(settings: dict[str, Any], m
         ServiceConfig(**({"name": "svc", "urls": ("http://h",)} | settings))
 
 
-def test_credentials_in_an_url_are_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "url", ["http://user:s3cret@h", {"url": "http://user:s3cret@h", "labels": {"a": 1}}], ids=["alone", "with labels"]
+)
+def test_credentials_in_an_url_are_refused_and_not_repeated(url: Any) -> None:
     with pytest.raises(ConfigurationError) as refusal:
-        ServiceConfig(name="svc", urls=("http://user:s3cret@h",))
+        ServiceConfig(name="svc", urls=(url,))
 
     assert "s3cret" not in str(refusal.value)
     assert "headers" in str(refusal.value)

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections import deque
 
 import pytest
 from service_calls import invocation, send
@@ -55,7 +56,6 @@ def test_contradicting_configurations_are_refused() -> None:
     for service, config in [
         (ServiceConfig(name="other", urls=("http://h",)), None),
         (ServiceConfig(name="svc", urls=("http://h",)), ServiceConfig(name="svc")),
-        (ServiceConfig(name="svc"), None),
         ("http://h", ServiceConfig(name="svc", urls=("http://i",))),
         (nothing, ServiceConfig(name="svc", urls=("http://i",))),
         (nothing, ServiceConfig(name="other")),
@@ -87,7 +87,7 @@ async def test_places_are_bounded_and_given_back() -> None:
     assert registry.in_flight("svc") == 0
 
 
-def test_each_busy_is_made_good_by_one_call() -> None:
+def test_who_was_told_busy_hears_once_of_what_is_free_again() -> None:
     registry = bounded(1)
     told: list[str] = []
     registry.on_free = told.append
@@ -101,26 +101,30 @@ def test_each_busy_is_made_good_by_one_call() -> None:
     assert told == ["svc"]
     registry.reserve("svc")
     registry.release("svc")
-    assert told == ["svc", "svc"]
+    assert told == ["svc"]
     registry.reserve("svc")
+    assert registry.reserve("svc") is Slot.BUSY
     registry.release("svc")
     assert told == ["svc", "svc"]
 
 
-async def test_waiters_woken_one_by_one_all_get_a_place() -> None:
+async def test_whoever_asks_until_told_busy_lets_all_who_wait_in() -> None:
     registry = bounded(2)
-    waiting: asyncio.Queue[asyncio.Event] = asyncio.Queue()
-    registry.on_free = lambda _: waiting.get_nowait().set()
+    waiting: deque[asyncio.Event] = deque()
+
+    def freed(_: str) -> None:
+        while waiting and registry.reserve("svc") is Slot.GRANTED:
+            waiting.popleft().set()
 
     async def work() -> None:
-        while registry.reserve("svc") is Slot.BUSY:
-            event = asyncio.Event()
-            waiting.put_nowait(event)
-            await event.wait()
+        if registry.reserve("svc") is Slot.BUSY:
+            waiting.append(asyncio.Event())
+            await waiting[-1].wait()
         await asyncio.sleep(0)
         assert registry.in_flight("svc") <= 2
         assert (await registry.invoke(invocation())).outcome == "ok"
 
+    registry.on_free = freed
     async with asyncio.timeout(5):
         await asyncio.gather(*(work() for _ in range(50)))
 
@@ -134,7 +138,7 @@ def test_who_waits_learns_that_the_service_is_gone() -> None:
 
     registry.unregister("svc")
 
-    assert told == [Slot.MISSING, Slot.MISSING]
+    assert told == [Slot.MISSING]
     assert not registry.knows("svc")
 
 

@@ -169,6 +169,22 @@ async def test_a_lease_that_ran_out_allows_burying_and_refuses_nothing_by_itself
         await store.append([then("a", 1)])
 
 
+async def test_workers_that_are_alive_are_counted_as_they_come_and_go(store: PostgresStore, dsn: str) -> None:
+    await store.join(10_000)
+    async with opened(dsn) as other:
+        await other.join(10_000)
+        await store.renew(bury=True)
+        assert (store.workers, other.workers) == (2, 2)
+
+        mine = await store.join(10_000)
+        statement(dsn)(
+            f"UPDATE makegood.lease SET expires_at = clock_timestamp() - interval '1 second' WHERE worker_id <> {mine}"
+        )
+        assert await store.renew(bury=True) == 1
+
+    assert store.workers == 1
+
+
 async def test_a_renewal_waits_for_no_batch(store: PostgresStore, dsn: str) -> None:
     await store.append([first("a")])
     async with session(dsn) as other:

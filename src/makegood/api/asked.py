@@ -12,6 +12,7 @@ from makegood.api.measures import Measures
 from makegood.api.tokens import Tokens, Who
 from makegood.api.traffic import Traffic
 from makegood.app.contracts import Contracts
+from makegood.app.directory import SharedServices
 from makegood.engine.client import Engine
 from makegood.ports import KeyedRequest
 from makegood.services import Registry
@@ -24,6 +25,7 @@ class Server:
 
     Attributes:
         contracts: What the services say of themselves.
+        services: Those of its own, and those that the database keeps.
         tokens: None: everybody may do everything.
         callbacks: The addresses that services call back; None: they are given none.
         node: What this process is called.
@@ -32,6 +34,7 @@ class Server:
     engine: Engine
     registry: Registry
     contracts: Contracts
+    services: SharedServices
     node: str
     tokens: Tokens | None = None
     callbacks: Callbacks | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from makegood import __version__
-from makegood.api import shapes
+from makegood.api import service_shapes, shapes
 from makegood.api.answers import EVENTS, JSON, PROBLEM
 from makegood.api.parameters import Parameter
 from makegood.api.problems import TITLES
@@ -19,7 +19,7 @@ from makegood.api.table import Route
 _PATH_PART = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{name}"
 _PARTS: dict[str, dict[str, Any]] = {
-    "id": {"type": "string", "minLength": 1, "description": "Of an execution."},
+    "id": {"type": "string", "minLength": 1, "description": "Of an execution, or of an instance."},
     "name": {"type": "string", "minLength": 1},
     "key": {"type": "string", "minLength": 1, "description": "Of a call, as its address has it."},
     "version": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
@@ -165,7 +165,7 @@ def _schema(shape: Any) -> dict[str, Any]:
 def _components() -> dict[str, Any]:
     every = [
         each
-        for each in vars(shapes).values()
+        for each in (*vars(shapes).values(), *vars(service_shapes).values())
         if isinstance(each, type) and issubclass(each, msgspec.Struct) and each not in {msgspec.Struct, shapes.Body}
     ]
     _, components = msgspec.json.schema_components(every, ref_template=_REF)

@@ -16,10 +16,11 @@ from makegood.api.problems import bad_request
 from makegood.api.shapes import Request, RerunExecution, ResolveStep, StartExecution
 from makegood.app.reading import before_of, cursor_of, event_views, row_view
 from makegood.core.events import Record
+from makegood.engine.handle import Execution
 from makegood.engine.observing import whole
 from makegood.engine.repeats import id_of, reused
 from makegood.engine.requests import request_of
-from makegood.errors import Conflict, InputError, MakegoodError, StorageError
+from makegood.errors import Conflict, DefinitionError, InputError, MakegoodError, StorageError
 from makegood.ports import Query
 
 PAGE_BYTES = 4 * 1024 * 1024
@@ -36,12 +37,26 @@ _encode = msgspec.json.encode
 
 async def start(asked: Asked) -> Answer:
     """Start an execution; answer when that is durable, or at its end."""
+    try:
+        execution = await _begun(asked)
+    except DefinitionError as error:
+        if all(problem.code != "unknown_service" for problem in error.problems):
+            raise
+        # Perhaps it was put at another replica a moment ago.
+        await asked.server.services.refresh()
+        execution = await _begun(asked)
+    await _rest(asked, execution.id)
+    view = execution.seen or await asked.server.engine.observer.whole(execution.id)
+    location = {"Location": f"/v1/executions/{execution.id}"}
+    return Answer(200 if execution.resumed else 201, view, headers=location)
+
+
+async def _begun(asked: Asked) -> Execution:
     body: StartExecution = shaped(asked.body, StartExecution)
-    engine = asked.server.engine
     derived = body.id is None and asked.key is not None
     execution_id = id_of(asked.key) if derived and asked.key is not None else body.id
     try:
-        execution = await engine.start(
+        return await asked.server.engine.start(
             body.workflow,
             body.input,
             id=execution_id,
@@ -55,10 +70,6 @@ async def start(asked: Asked) -> Answer:
         if derived and conflict.code == "id_taken":
             raise reused() from conflict
         raise
-    await _rest(asked, execution.id)
-    view = execution.seen or await engine.observer.whole(execution.id)
-    location = {"Location": f"/v1/executions/{execution.id}"}
-    return Answer(200 if execution.resumed else 201, view, headers=location)
 
 
 async def _rest(asked: Asked, execution_id: str) -> None:

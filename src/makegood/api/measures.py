@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -29,6 +30,7 @@ from makegood.engine.vitals import Waiting
 from makegood.errors import MakegoodError
 from makegood.ports import Invocation
 from makegood.services import Registry
+from makegood.services.member import Standing
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 LOOKED_S = 15.0
@@ -184,12 +186,32 @@ class Measures(Telemetry, Collector):
         self.watch(metrics.ROOM, lambda: engine.vitals.room)
         self.watch(metrics.QUEUED, lambda: engine.queued)
         self._looks.append((metrics.PLACES, lambda: self._places(registry)))
+        health, circuits = ("healthy", "unhealthy"), ("closed", "open", "half_open")
+        for metric, states, state in (
+            (metrics.ENDPOINTS, health, lambda each: health[not each.healthy]),
+            (metrics.CIRCUITS, circuits, lambda each: each.circuit),
+        ):
+            self._looks.append((metric, partial(self._standing, registry, states, state)))
 
     def _places(self, registry: Registry) -> dict[Labels, float]:
         found: dict[Labels, float] = {}
         for each in registry.names():
             labels = (self._service(each),)
             found[labels] = found.get(labels, 0.0) + registry.in_flight(each)
+        return found
+
+    def _standing(
+        self, registry: Registry, states: Sequence[str], state: Callable[[Standing], str]
+    ) -> dict[Labels, float]:
+        """How many endpoints of each service are in each state."""
+        found: dict[Labels, float] = {}
+        for name in registry.names():
+            if not registry.is_local(name):
+                service = self._service(name)
+                for each in states:
+                    found.setdefault((service, each), 0.0)
+                for standing in registry.pool(name).standing():
+                    found[service, state(standing)] += 1
         return found
 
     async def look(self, engine: Engine) -> None:

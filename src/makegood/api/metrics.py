@@ -82,6 +82,14 @@ PLACES = Metric(
     name="makegood_service_places_taken", kind="gauge", labels=("service",),
     doc="Calls in flight, or about to be sent, of this process.",
 )  # fmt: skip
+ENDPOINTS = Metric(
+    name="makegood_service_endpoints", kind="gauge", labels=("service", "state"),
+    doc="Endpoints of services over HTTP by what health checks found: healthy (or never checked), unhealthy.",
+)  # fmt: skip
+CIRCUITS = Metric(
+    name="makegood_service_circuits", kind="gauge", labels=("service", "state"),
+    doc="The circuits of these endpoints, as this process has them: closed, open, half_open.",
+)  # fmt: skip
 COMMIT_SECONDS = Metric(
     name="makegood_commit_seconds", kind="histogram", buckets=_SECONDS,
     doc="One transaction of the journal, as the engine waited for it.",
@@ -127,7 +135,7 @@ HTTP_IN_FLIGHT = Metric(name="makegood_http_in_flight", kind="gauge", doc="Reque
 
 METRICS: tuple[Metric, ...] = (
     EXECUTIONS, STARTED, ENDED, SUSPENDED, QUARANTINED, RESUMED, SUSPECTS, IN_MEMORY, ROOM,
-    CALLS, CALL_SECONDS, PLACES,
+    CALLS, CALL_SECONDS, PLACES, ENDPOINTS, CIRCUITS,
     COMMIT_SECONDS, COMMIT_RECORDS, QUEUED, FENCED, LEASE_LOSSES, TAKEOVERS,
     DUE_LAG, INBOX, INBOX_LAG, LOG_EVENTS,
     HTTP_REQUESTS, HTTP_SECONDS, HTTP_IN_FLIGHT,

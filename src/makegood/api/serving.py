@@ -22,6 +22,8 @@ from makegood.api.tokens import Tokens
 from makegood.api.wire import Wire
 from makegood.app.config import Config, tokens_path
 from makegood.app.contracts import contracts_of
+from makegood.app.directory import SharedServices
+from makegood.app.health_checks import following
 from makegood.app.wiring import database_of, engine_of, registry_of
 from makegood.engine.client import Engine
 from makegood.engine.log import log, names
@@ -74,15 +76,14 @@ async def serve(serving: Serving, *, listens: Callable[[str], None], stop: async
         listening = stack.enter_context(contextlib.closing(bound(*serving.address)))
         await stack.enter_async_context(engine)
         node = serving.node or f"{socket.gethostname()}-{os.getpid()}"
-        server = Server(
-            engine=engine,
-            registry=registry,
-            contracts=contracts,
-            node=node,
-            tokens=tokens,
-            callbacks=registry.callbacks,
-            measures=measures,
+        services = SharedServices(
+            lambda: engine.directory, registry, serving.config.service_registry.health_check_interval_seconds
         )
+        server = Server(
+            engine=engine, registry=registry, services=services, contracts=contracts, node=node, tokens=tokens,
+            callbacks=registry.callbacks, measures=measures,
+        )  # fmt: skip
+        await services.load()
         await contracts.follow()
         await engine.resume()
         web = _Web(uvicorn.Config(Door(server), **_OPTIONS))
@@ -92,7 +93,8 @@ async def serve(serving: Serving, *, listens: Callable[[str], None], stop: async
             url = url_of(listening)
             log.info(names.SERVER_LISTENS, url=url, node=node)
             listens(url)
-            await _until(stop, running, engine)
+            async with following(engine, registry, services, contracts, node):
+                await _until(stop, running, engine)
         finally:
             await _stop(server, engine, web, running)
 

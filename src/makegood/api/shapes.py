@@ -86,22 +86,6 @@ class RerunExecution(Body):
     by: By = ""
 
 
-class PutService(Body):
-    """A service, as `[services.NAME]` of the configuration describes one."""
-
-    url: Text | None = None
-    urls: Annotated[list[Text], Meta(min_length=1, max_length=100)] | None = None
-    timeout_seconds: float | None = None
-    health: Text | None = None
-    openapi: Text | None = None
-    validate: bool | None = None
-    headers: dict[str, Text] | None = None
-    max_concurrent: int | None = None
-    wait_seconds: float | None = None
-    strict_idempotent: bool | None = None
-    allow_link_local: bool | None = None
-
-
 # --- answers -----------------------------------------------------------------------------------
 
 
@@ -330,37 +314,6 @@ class WorkflowVersion(Workflow, kw_only=True):
 
 class Graph(Struct, kw_only=True):
     """The picture of a definition, for programs."""
-
-
-class Endpoint(Struct, kw_only=True):
-    """One place where a service is."""
-
-    url: str
-
-
-class Service(Struct, kw_only=True):
-    """A service. `local`: it is a part of this process."""
-
-    name: str
-    local: bool
-    endpoints: list[Endpoint]
-    in_flight: Count
-    timeout_seconds: float | None
-    health: str | None
-    openapi: str | None
-    openapi_fault: str | None
-    validate: bool
-    headers: dict[str, str]
-    max_concurrent: int
-    wait_seconds: float
-    strict_idempotent: bool
-    allow_link_local: bool
-
-
-class ServiceList(Struct, kw_only=True):
-    """All services of this process."""
-
-    services: list[Service]
 
 
 class Health(Struct, kw_only=True):

@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from makegood.api import callbacks, executions, operations, pages, parameters, registry, shapes, workflows
+from makegood.api import (
+    callbacks,
+    executions,
+    operations,
+    pages,
+    parameters,
+    registry,
+    service_shapes,
+    shapes,
+    workflows,
+)
 from makegood.api.answers import EVENTS, JSON
 from makegood.api.asked import Handler
 from makegood.api.bodies import DEFINITION_BODY_MAX, JSON_BODY_MAX, SMALL_BODY_MAX
@@ -85,6 +95,7 @@ class Route:
 _V, _O, _A = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 _EXECUTION = "/v1/executions/{id}"
 _WORKFLOW = "/v1/workflows/{name}"
+_SERVICE = "/v1/services/{name}"
 _PAGE = whole("limit", "So many at most.", least=1, most=1_000, default=100)
 _FORMAT = choice("format", "How it is drawn.", tuple(workflows.GRAPHS), "json")
 _PICTURE = {200: (shapes.Graph, "image/svg+xml", "text/plain")}
@@ -192,21 +203,37 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="GET", path="/v1/services", role=_V, handler=registry.list_, tag="services",
-        doc="The services of this process.", answers={200: shapes.ServiceList},
+        doc="All services, and how their endpoints are.", answers={200: service_shapes.ServiceList},
     ),
     Route(
-        method="GET", path="/v1/services/{name}", role=_V, handler=registry.show, tag="services",
-        doc="One service.", answers={200: shapes.Service}, problems=(404,),
+        method="GET", path=_SERVICE, role=_V, handler=registry.show, tag="services",
+        doc="One service.", answers={200: service_shapes.Service}, problems=(404,),
     ),
     Route(
-        method="PUT", path="/v1/services/{name}", role=_A, handler=registry.put, tag="services",
-        doc="Add a service, or replace it. It lasts as long as this process: write it into its file to keep it.",
-        body=Carried(shape=shapes.PutService, most=SMALL_BODY_MAX),
-        answers={200: shapes.Service, 201: shapes.Service}, problems=(409, 422),
+        method="PUT", path=_SERVICE, role=_A, handler=registry.put, tag="services",
+        doc="Keep a service for all replicas, or replace it. One that this process's configuration names is refused.",
+        body=Carried(shape=service_shapes.PutService, most=SMALL_BODY_MAX),
+        answers={200: service_shapes.Service, 201: service_shapes.Service}, problems=(409, 422),
     ),
     Route(
-        method="DELETE", path="/v1/services/{name}", role=_A, handler=registry.remove, tag="services",
-        doc="Forget a service; its open calls go on.", answers={204: None}, problems=(404, 409),
+        method="DELETE", path=_SERVICE, role=_A, handler=registry.remove, tag="services",
+        doc="Have all replicas forget a service; its open calls go on.", answers={204: None}, problems=(404, 409),
+    ),
+    Route(
+        method="POST", path=f"{_SERVICE}/check", role=_O, handler=registry.check, tag="services",
+        doc="Ask its endpoints now whether they are well; nothing is kept of it.",
+        answers={200: service_shapes.ServiceCheck}, problems=(404,),
+    ),
+    Route(
+        method="PUT", path=f"{_SERVICE}/instances/{{id}}", role=_O, handler=registry.put_instance, tag="services",
+        doc="Register an endpoint for as long as its lease, or renew that.",
+        body=Carried(shape=service_shapes.PutInstance, most=SMALL_BODY_MAX),
+        answers={200: service_shapes.Instance, 201: service_shapes.Instance}, problems=(404, 409, 422),
+    ),
+    Route(
+        method="DELETE", path=f"{_SERVICE}/instances/{{id}}", role=_O, handler=registry.remove_instance,
+        tag="services", doc="Have an instance leave: it is called no more.", answers={204: None},
+        problems=(404, 409, 422),
     ),
     Route(
         method="GET", path="/healthz", role=_V, handler=operations.healthz, tag="process",

@@ -29,6 +29,8 @@ async def put(asked: Asked) -> Answer:
     once = asked.once(asked.body.decode("utf-8", "replace"))
     if once is not None and (done := await engine.repeats.done(once)) is not None:
         return Answer(200, done.answer)
+    # A service may have been put at another replica a moment ago.
+    await asked.server.services.refresh()
     loaded = await load_held(
         asked.body,
         asked.server.contracts,

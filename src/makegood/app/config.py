@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from makegood.app.keys import FLAG, HEADERS, NUMBER, SECTIONS, SERVICES, TABLE, TEXTS, WHOLE, Key, keys_of
+from makegood.app.keys import ENDPOINTS, FLAG, HEADERS, NUMBER, SECTIONS, SERVICES, TABLE, WHOLE, Key, keys_of
 from makegood.app.toml_text import TomlText, read_toml
 from makegood.errors import ConfigurationError, nearest
 from makegood.services import ServiceConfig
@@ -56,6 +56,7 @@ class Server:
     listen: str
     insecure: bool
     log_format: str
+    zone: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,9 +219,9 @@ def _from_text(key: Key, text: str) -> Any:
     """The value that a variable's text stands for; text that stands for none is left for the check."""
     if key.kind is FLAG:
         return {"true": True, "false": False}.get(text.strip().lower(), text)
-    if key.kind is TEXTS and not text.lstrip().startswith("["):
+    if key.kind is ENDPOINTS and not text.lstrip().startswith("["):
         return [each.strip() for each in text.split(",")]
-    if key.kind in (WHOLE, NUMBER, TEXTS, HEADERS, TABLE):
+    if key.kind in (WHOLE, NUMBER, ENDPOINTS, HEADERS, TABLE):
         try:
             return json.loads(text)
         except ValueError:
@@ -270,7 +271,7 @@ def _service(name: str, given: _Section, text: TomlText | None = None) -> Servic
     if "url" in given and "urls" in given:
         raise ConfigurationError(f"{given['urls'].where}: service {name!r} has both url and urls. Keep one of them.")
     urls = values["urls"] or ((values["url"],) if values["url"] else ())
-    if not urls:
+    if not urls and "urls" not in given:
         raise ConfigurationError(f'{where}: service {name!r} has no url. Add url = "http://...".')
     timeout_s = values["timeout_seconds"]
     try:
@@ -280,11 +281,15 @@ def _service(name: str, given: _Section, text: TomlText | None = None) -> Servic
             timeout_ms=None if timeout_s is None else _milliseconds(timeout_s),
             headers=values["headers"] or {},
             max_concurrent=values["max_concurrent"],
+            rate=values["rate"],
             wait_ms=_milliseconds(values["wait_seconds"]),
             strict_idempotent=values["strict_idempotent"],
             health=values["health"],
             openapi=values["openapi"],
             validate=values["validate"],
+            health_timeout_ms=_milliseconds(values["health_timeout_seconds"]),
+            healthy_after=values["healthy_after"],
+            unhealthy_after=values["unhealthy_after"],
             allow_link_local=values["allow_link_local"],
             auth=values["auth"],
             tls=values["tls"],

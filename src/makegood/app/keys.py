@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from makegood.services.config import TCP
+
 SERVICES = "services"
 """The section of sections: `[services.NAME]`."""
 NUMBER_MAX = 1_000_000_000
@@ -124,8 +126,8 @@ def _address(value: Any) -> str:
     return str(value)
 
 
-def _url_path(value: Any) -> str:
-    if not _text(value).startswith("/"):
+def _health(value: Any) -> str:
+    if _text(value) != TCP and not str(value).startswith("/"):
         raise ValueError
     return str(value)
 
@@ -136,10 +138,18 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not value:
+def _endpoints(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError  # noqa: TRY004 - one kind of error for the caller
+    return tuple(_endpoint(each) for each in value)
+
+
+def _endpoint(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return _text(value)
+    if not {"url"} <= value.keys() <= {"url", "labels"}:
         raise ValueError
-    return tuple(_text(each) for each in value)
+    return {"url": _text(value["url"]), "labels": _headers(value.get("labels") or {})}
 
 
 def _headers(value: Any) -> dict[str, str]:
@@ -158,9 +168,9 @@ WHOLE = Kind(words="a whole number", read=_whole)
 NUMBER = Kind(words="a number", read=_number)
 TEXT = Kind(words="a text that is not empty", read=_text)
 ADDRESS = Kind(words='HOST:PORT, for example "127.0.0.1:8080"', read=_address)
-URL_PATH = Kind(words='a path such as "/healthz"', read=_url_path)
+HEALTH = Kind(words='a path such as "/healthz", or "tcp"', read=_health)
 FLAG = Kind(words="true or false", read=_flag)
-TEXTS = Kind(words="a list of texts", read=_texts)
+ENDPOINTS = Kind(words="a list of texts or of {url, labels}", read=_endpoints)
 HEADERS = Kind(words="a table of texts", read=_headers)
 TABLE = Kind(words="a table", read=_table)
 _SECRETIVE = frozenset({"headers", "auth", "connection_string"})
@@ -187,7 +197,8 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         section="service_registry", name="health_check_interval_seconds", kind=NUMBER, default=30.0, above=0,
-        doc="How often a service with a `health` path is asked whether it is well.",
+        doc="How often an endpoint of a service with `health` is asked whether it is well, by one of the replicas. "
+        "Within so long what is put at one replica is known at all.",
     ),
     Key(
         section="storage", name="type", kind=TEXT, default="sqlite", choices=("sqlite", "postgres", "memory"),
@@ -211,6 +222,10 @@ KEYS: tuple[Key, ...] = (
         doc="How the server's log is written on stderr: lines for people, or one JSON object a line.",
     ),
     Key(
+        section="server", name="zone", kind=TEXT, default=None,
+        doc="Where this process is: endpoints with the same label `zone` are called while one of them is well.",
+    ),
+    Key(
         section="callbacks", name="url", kind=TEXT, default=None,
         doc="Where services reach the servers, for the addresses that they call back: `https://makegood.example.test`.",
     ),
@@ -228,16 +243,30 @@ KEYS: tuple[Key, ...] = (
         doc="The endpoint: an http:// or https:// URL; the method's name is put after its path.",
     ),
     Key(
-        section=SERVICES, name="urls", kind=TEXTS, default=None,
-        doc="Several endpoints, used in turn; instead of `url`.",
+        section=SERVICES, name="urls", kind=ENDPOINTS, default=None,
+        doc="Several endpoints, instead of `url`: each an URL, or `{url, labels}`; the label `zone` says where it is. "
+        "An empty list: only instances that register themselves.",
     ),
     Key(
         section=SERVICES, name="timeout_seconds", kind=NUMBER, default=None, above=0,
         doc="Bound of one attempt where the call gives none.",
     ),
     Key(
-        section=SERVICES, name="health", kind=URL_PATH, default=None,
-        doc="Path that answers whether an endpoint is well, for example `/healthz`.",
+        section=SERVICES, name="health", kind=HEALTH, default=None,
+        doc="How an endpoint is asked whether it is well: a path of its host, for example `/healthz`, which answers "
+        "2xx then; or `tcp`: it can be connected to. Without it, it is not asked.",
+    ),
+    Key(
+        section=SERVICES, name="health_timeout_seconds", kind=NUMBER, default=5.0, above=0,
+        doc="Bound of one health check; no more than most of the check interval.",
+    ),
+    Key(
+        section=SERVICES, name="healthy_after", kind=WHOLE, default=1, least=1,
+        doc="So many health checks in a row that find an endpoint well make it well again.",
+    ),
+    Key(
+        section=SERVICES, name="unhealthy_after", kind=WHOLE, default=2, least=1,
+        doc="So many health checks in a row that do not find it well make it unhealthy: it is called no more.",
     ),
     Key(
         section=SERVICES, name="headers", kind=HEADERS, default=None,
@@ -245,7 +274,11 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         section=SERVICES, name="max_concurrent", kind=WHOLE, default=100, least=1,
-        doc="Calls in flight at once.",
+        doc="Calls in flight at once, of all engines that share the database; each has its part, at least one.",
+    ),
+    Key(
+        section=SERVICES, name="rate", kind=NUMBER, default=None, above=0,
+        doc="Calls that begin in a second, of all engines that share the database; without it any number.",
     ),
     Key(
         section=SERVICES, name="wait_seconds", kind=NUMBER, default=60.0, least=0,

@@ -38,7 +38,7 @@ def registry_of(config: Config, urls: dict[str, str] | None = None) -> Registry:
             f"service_registry.type = {kind!r} is not available in this version of makegood. "
             'Use type = "local" and list the services as [services.NAME].'
         )
-    registry = Registry(callbacks=callbacks_of(config))
+    registry = Registry(zone=config.server.zone, callbacks=callbacks_of(config))
     for name, service in config.services.items():
         if name not in (urls or {}):
             registry.register(name, service)

@@ -25,8 +25,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(tokens, name="token")
     services = typer.Typer(no_args_is_help=True, help="Look at the services of a server, and change them.")
     services.command("list")(services_list)
+    services.command("show")(services_show)
     services.command("put")(services_put)
     services.command("remove")(services_remove)
+    services.command("check")(services_check)
     app.add_typer(services, name="services")
 
 
@@ -91,15 +93,31 @@ ServiceName = Annotated[str, typer.Argument(metavar="NAME", help="The service's 
 
 def services_list(
     config: options.Config = None,
+    database: options.Database = None,
     server: options.Server = None,
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """List the services of a server; without one, those of the configuration."""
+    """List the services of a server, or those of the configuration and of a database."""
     from makegood.cli.places import place_of
     from makegood.cli.services import list_services
 
-    list_services(place_of(config, None, server, token), json=json)
+    list_services(place_of(config, database, server, token), json=json)
+
+
+def services_show(
+    name: ServiceName,
+    config: options.Config = None,
+    database: options.Database = None,
+    server: options.Server = None,
+    token: options.Token = None,
+    json: options.Json = False,
+) -> None:
+    """Show one service, and how each of its endpoints is."""
+    from makegood.cli.places import place_of
+    from makegood.cli.services import show_service
+
+    show_service(place_of(config, database, server, token), name, json=json)
 
 
 def services_put(
@@ -109,20 +127,43 @@ def services_put(
         list[str] | None,
         typer.Option("--set", metavar="KEY=JSON", help="A key of [services.NAME], e.g. max_concurrent=5. Repeatable."),
     ] = None,
+    database: options.Database = None,
     server: options.Server = None,
     token: options.Token = None,
     json: options.Json = False,
 ) -> None:
-    """Add a service to a running server, or replace it. It lasts as long as that process."""
+    """Keep a service for all servers that share a database, or replace it."""
     from makegood.cli.places import place_of
     from makegood.cli.services import put_service
 
-    put_service(place_of(None, None, server, token), name, url, keys or [], json=json)
+    put_service(place_of(None, database, server, token), name, url, keys or [], json=json)
 
 
-def services_remove(name: ServiceName, server: options.Server = None, token: options.Token = None) -> None:
-    """Have a running server forget a service; its open calls go on."""
+def services_remove(
+    name: ServiceName,
+    database: options.Database = None,
+    server: options.Server = None,
+    token: options.Token = None,
+) -> None:
+    """Have all servers that share a database forget a service; its open calls go on."""
     from makegood.cli.places import place_of
     from makegood.cli.services import remove_service
 
-    remove_service(place_of(None, None, server, token), name)
+    remove_service(place_of(None, database, server, token), name)
+
+
+def services_check(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; all if none.", show_default=False)
+    ] = None,
+    config: options.Config = None,
+    database: options.Database = None,
+    server: options.Server = None,
+    token: options.Token = None,
+    json: options.Json = False,
+) -> None:
+    """Ask endpoints now whether they are well: from the server, or from here. Exit code 1 when one is not."""
+    from makegood.cli.places import place_of
+    from makegood.cli.services import check_services
+
+    raise typer.Exit(check_services(place_of(config, database, server, token), names or [], json=json))

@@ -16,7 +16,7 @@ from makegood.cli.output import print_json
 from makegood.cli.places import Place
 from makegood.cli.remote import Remote
 from makegood.engine.families import check_family, pivots_of_children
-from makegood.errors import Problem
+from makegood.errors import Problem, StorageError
 from makegood.language import Callee, Loaded, load
 from makegood.language.files import name_from, read_definition
 from makegood.model import Definition
@@ -63,6 +63,8 @@ def _stored(file: str, place: Place, services: list[str]) -> tuple[StoredDefinit
     settings = load_config(place.config)
     registry = registry_of(settings, read_services(services))
     known = frozenset(registry.names()) or None
+    if known is not None:
+        known |= run_async(_kept_names(place.path))
     raw = read_definition(file)
 
     def read(children: dict[Callee, tuple[str, ...]]) -> Loaded:
@@ -73,6 +75,21 @@ def _stored(file: str, place: Place, services: list[str]) -> tuple[StoredDefinit
     for warning in loaded.warnings:
         complain(warning.located(file))
     return run_async(_put(place.path, loaded.definition, read))
+
+
+async def _kept_names(database: str) -> frozenset[str]:
+    """The services that a database keeps; none of one that cannot be read, which is said when it is written."""
+    try:
+        store = open_store(database, exclusive=False)
+    except StorageError:
+        return frozenset()
+    try:
+        listing = await store.directory.listing()
+    except StorageError:
+        return frozenset()
+    finally:
+        await store.aclose()
+    return frozenset() if listing is None else frozenset(each.name for each in listing.services)
 
 
 async def _put(

@@ -175,14 +175,24 @@ class Remote:
         found: list[dict[str, Any]] = self._json("GET", "/v1/services")["services"]
         return found
 
+    def service(self, name: str) -> dict[str, Any]:
+        """One service, and how its endpoints are."""
+        found: dict[str, Any] = self._json("GET", _service(name))
+        return found
+
+    def check_service(self, name: str) -> dict[str, Any]:
+        """What its endpoints answer just now."""
+        found: dict[str, Any] = self._json("POST", f"{_service(name)}/check")
+        return found
+
     def put_service(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Add a service, or replace it."""
-        found: dict[str, Any] = self._json("PUT", f"/v1/services/{quote(name, safe='')}", {}, body)
+        found: dict[str, Any] = self._json("PUT", _service(name), {}, body)
         return found
 
     def remove_service(self, name: str) -> None:
         """Forget a service."""
-        self._json("DELETE", f"/v1/services/{quote(name, safe='')}")
+        self._json("DELETE", _service(name))
 
     # --- asking ---
 
@@ -234,6 +244,10 @@ class Remote:
         return ServerUnavailable(
             f"the server at {self.url} cannot be asked: {why}. See that `makegood serve` is running there."
         )
+
+
+def _service(name: str) -> str:
+    return f"/v1/services/{quote(name, safe='')}"
 
 
 def _execution(execution_id: str) -> str:

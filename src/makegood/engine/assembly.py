@@ -112,6 +112,7 @@ class Assembly:
             lease_ms,
             on_dead=self.committer.fail,
             on_left_over=lambda: self.intake.look(),  # noqa: PLW0108
+            on_workers=self._registry.set_share,
         )
         self.runner = Runner(
             self.committer,

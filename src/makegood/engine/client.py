@@ -35,7 +35,7 @@ from makegood.engine.telemetry import Telemetry
 from makegood.engine.vitals import Vitals
 from makegood.errors import NotFound, StorageError
 from makegood.model import Definition
-from makegood.ports import Clock, KeyedRequest, Query, Stored, StoredDefinition
+from makegood.ports import Clock, Directory, KeyedRequest, Query, Stored, StoredDefinition
 from makegood.services import Registry
 from makegood.storage import open_store
 
@@ -386,6 +386,15 @@ class Engine(ForOperators, ForScripts):
     def observer(self) -> Observer:
         """Pages of steps and records, what comes, what there is."""
         return self._open_parts.observer
+
+    @property
+    def directory(self) -> Directory:
+        """The services that the database keeps, for all that share it."""
+        return self._store_open.directory
+
+    def services_changed(self) -> None:
+        """There may be services now for executions that were left alone."""
+        self._parts_open.intake.look()
 
     @property
     def repeats(self) -> Repeats:

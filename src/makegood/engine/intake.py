@@ -18,7 +18,7 @@ from makegood.engine.log import log, names
 from makegood.engine.runner import Runner
 from makegood.engine.suspects import Suspects
 from makegood.errors import Fenced, NotFound, Refused, StorageError, StorageUnavailable
-from makegood.ports import Clock, Invoker, Journal, Leases, Requests, Stored
+from makegood.ports import Clock, Directory, Invoker, Journal, Leases, Requests, Stored
 
 CLAIM_MAX = 500
 """Executions claimed at once."""
@@ -35,7 +35,16 @@ SUSPECT_FOR_MS = 1_000
 
 
 class Store(Journal, Requests, Leases, Protocol):
-    """The storage ports in one adapter."""
+    """The storage ports in one adapter.
+
+    Attributes:
+        directory: Services, for all replicas.
+    """
+
+    @property
+    def directory(self) -> Directory:
+        """See above."""
+        ...
 
 
 class Elsewhere(Refused):

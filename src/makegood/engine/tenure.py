@@ -27,6 +27,7 @@ class Tenure:
         lease_ms: How long it lasts from each renewal.
         on_dead: Told when this worker was declared dead.
         on_left_over: Told when others were: what they advanced can be claimed.
+        on_workers: Told how many workers there are.
 
     Attributes:
         on_proven: Called whenever the lease holds again after it did not.
@@ -39,11 +40,13 @@ class Tenure:
         *,
         on_dead: Callable[[Exception], None],
         on_left_over: Callable[[], None],
+        on_workers: Callable[[int], None],
     ) -> None:
         self._leases = leases
         self._lease_s = lease_ms / 1000
         self._on_dead = on_dead
         self._on_left_over = on_left_over
+        self._on_workers = on_workers
         self._task: asyncio.Task[None] | None = None
         self.on_proven: list[Callable[[], None]] = []
         now_s = asyncio.get_running_loop().time()
@@ -53,6 +56,7 @@ class Tenure:
 
     def start(self) -> None:
         """Begin to renew, where there are others who could see it run out."""
+        self._on_workers(self._leases.workers)
         if self._leases.shared:
             self._task = asyncio.get_running_loop().create_task(self._renew_forever(), name="makegood-lease")
 
@@ -96,6 +100,7 @@ class Tenure:
             self._bury_from_s = asked_s + self._lease_s
         buried = await self._leases.renew(bury=asked_s >= self._bury_from_s)
         self._proven_s = asked_s
+        self._on_workers(self._leases.workers)
         if not held:
             for each in self.on_proven:
                 each()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from makegood.errors import ConfigurationError
 from makegood.services.credentials import Auth, auth_from
+from makegood.services.endpoint import Endpoint
 from makegood.services.secrets import is_reference
 from makegood.services.templates import Method, methods_from
 from makegood.services.tls import Tls, tls_from
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TCP = "tcp"
+"""As `health`: whether it can be connected to."""
 _OURS = frozenset(
     {
         "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive",
@@ -34,15 +38,20 @@ class ServiceConfig:
 
     Attributes:
         name: What definitions call it: letters, digits, `_` and `-`, at most 63.
-        urls: Its endpoints, used in turn; empty for a local service.
+        urls: Its endpoints; empty for a local service. Each an URL, an `Endpoint` or `{url, labels}`.
+        labels: Of its endpoints, by their URLs; those given in `urls` are added.
         timeout_ms: Bound of one attempt where the call gives none.
         headers: Sent with every request; a value may be `env:NAME` or `file:/path`.
         max_concurrent: Calls in flight at once.
+        rate: Calls that begin in a second; None: any number.
         wait_ms: How long a step may wait for a healthy endpoint.
         strict_idempotent: Whether a rejection after an unknown attempt clears it (rule 3).
-        health: Path to ask for health, or None.
         openapi: Its OpenAPI description: a file's path or an URL, or None.
         validate: Whether replies are held to the description.
+        health: Path that is asked whether an endpoint is well, `tcp` to connect only, or None.
+        health_timeout_ms: Bound of one check.
+        healthy_after: So many checks in a row that find an endpoint well make it well again.
+        unhealthy_after: So many that do not make it unwell.
         allow_link_local: Whether its addresses may be link-local or a cloud's metadata service.
         auth: Who we say we are: `{bearer}` or `{user, password}`; secrets are `env:NAME` or `file:/path`.
         tls: Paths of PEM files, `{ca, certificate, key}`: whom to trust instead of the system's authorities,
@@ -56,14 +65,19 @@ class ServiceConfig:
 
     name: str
     urls: tuple[str, ...] = ()
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     timeout_ms: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     max_concurrent: int = 100
+    rate: float | None = None
     wait_ms: int = 60_000
     strict_idempotent: bool = False
     health: str | None = None
     openapi: str | None = None
     validate: bool = False
+    health_timeout_ms: int = 5_000
+    healthy_after: int = 1
+    unhealthy_after: int = 2
     allow_link_local: bool = False
     auth: Mapping[str, str] | None = None
     tls: Mapping[str, str] | None = None
@@ -74,7 +88,11 @@ class ServiceConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        object.__setattr__(self, "urls", tuple(checked_url(self.name, url) for url in self.urls))
+        endpoints = tuple(_endpoint(self.name, each, self.labels) for each in self.urls)
+        object.__setattr__(self, "urls", tuple(each.url for each in endpoints))
+        object.__setattr__(
+            self, "labels", MappingProxyType({each.url: each.labels for each in endpoints if each.labels})
+        )
         object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
         for name, value in self.headers.items():
             _check_header(self.name, name, value)
@@ -82,7 +100,7 @@ class ServiceConfig:
             _check_document_url(self.name, self.openapi)
         if self.validate and self.openapi is None:
             raise ConfigurationError(f"service {self.name!r}: `validate` needs `openapi`: what replies are held to")
-        for setting, least in (("max_concurrent", 1), ("wait_ms", 0), ("timeout_ms", 1)):
+        for setting, least in _LEAST:
             value_ = getattr(self, setting)
             if value_ is not None and (not isinstance(value_, int) or value_ < least):
                 raise ConfigurationError(f"service {self.name!r}: {setting} must be at least {least}, not {value_!r}")
@@ -99,16 +117,63 @@ class ServiceConfig:
         except ConfigurationError as error:
             raise ConfigurationError(f"service {self.name!r}: {error}", at=error.at) from None
 
+        if self.health is not None and self.health != TCP and not _is_path(self.health):
+            raise ConfigurationError(f'service {self.name!r}: health is a path such as "/healthz", or "tcp"')
+        if self.rate is not None and not (_is_number(self.rate) and self.rate > 0):
+            raise ConfigurationError(f"service {self.name!r}: rate must be above 0, not {self.rate!r}")
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Its endpoints with their labels."""
+        return tuple(Endpoint(url, self.labels.get(url, {})) for url in self.urls)
+
     def __repr__(self) -> str:
         headers = "{" + ", ".join(f"{name!r}: '***'" for name in self.headers) + "}"
         return (
-            f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, timeout_ms={self.timeout_ms!r}, "
-            f"headers={headers}, max_concurrent={self.max_concurrent!r}, wait_ms={self.wait_ms!r}, "
+            f"ServiceConfig(name={self.name!r}, urls={self.urls!r}, labels={dict(self.labels)!r}, "
+            f"timeout_ms={self.timeout_ms!r}, headers={headers}, "
+            f"max_concurrent={self.max_concurrent!r}, rate={self.rate!r}, wait_ms={self.wait_ms!r}, "
             f"strict_idempotent={self.strict_idempotent!r}, health={self.health!r}, "
             f"openapi={self.openapi!r}, validate={self.validate!r}, "
+            f"health_timeout_ms={self.health_timeout_ms!r}, healthy_after={self.healthy_after!r}, "
+            f"unhealthy_after={self.unhealthy_after!r}, "
             f"allow_link_local={self.allow_link_local!r}, auth={self.auth!r}, tls={self.tls!r}, "
             f"methods={dict(self.methods)!r})"
         )
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+
+
+_LEAST = (
+    ("max_concurrent", 1),
+    ("wait_ms", 0),
+    ("timeout_ms", 1),
+    ("health_timeout_ms", 1),
+    ("healthy_after", 1),
+    ("unhealthy_after", 1),
+)
+
+
+def _endpoint(service: str, given: Any, labels: Mapping[str, Mapping[str, str]]) -> Endpoint:
+    """One of `urls`, in any of its forms."""
+    if isinstance(given, Mapping):
+        unknown = given.keys() - {"url", "labels"}
+        if unknown or not isinstance(given.get("url"), str):
+            raise ConfigurationError(
+                f"service {service!r}: an endpoint is an URL or {{url, labels}}, not one with {sorted(given)}"
+            )
+        return Endpoint(checked_url(service, given["url"]), given.get("labels") or {})
+    if isinstance(given, Endpoint):
+        return Endpoint(checked_url(service, given.url), given.labels)
+    url = checked_url(service, given)
+    return Endpoint(url, labels.get(url, {}))
+
+
+def _is_path(text: str) -> bool:
+    """Whether a request line can hold it."""
+    return text.startswith("/") and text.isascii() and text.isprintable() and not set(" #") & set(text)
 
 
 def check_name(name: str) -> None:

@@ -10,14 +10,15 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from itertools import count
 from urllib.parse import quote
 
 from makegood.core.outcome import Reply
 from makegood.model.limits import LIMITS
 from makegood.ports import Invocation
+from makegood.services import health
 from makegood.services.callbacks import HEADER, Callbacks
-from makegood.services.config import ServiceConfig, sendable, split_url
+from makegood.services.circuit import speaks_well
+from makegood.services.config import TCP, ServiceConfig, sendable, split_url
 from makegood.services.connecting import Connector, Target
 from makegood.services.deadline import Deadline
 from makegood.services.http_client import Client, Lost, NotSent, Unreadable
@@ -25,6 +26,7 @@ from makegood.services.http_replies import broken, meaning
 from makegood.services.http_wire import Response
 from makegood.services.payload import encode
 from makegood.services.placeholders import Unfillable
+from makegood.services.pool import Pool, Visit
 from makegood.services.secrets import MissingSecret, is_reference, resolve
 from makegood.services.templates import WITH_BODY, Method, Request
 from makegood.services.tls import Trust
@@ -34,43 +36,73 @@ _NO_METHODS = frozenset({"", ".", ".."})
 _ZONE = re.compile(r"%25[^\]]*")
 """Of an IPv6 address: it means something on this machine only."""
 _TEXT_MAX = 500
+_BODY_MAX = LIMITS.payload_bytes
 
 
 class HttpService:
-    """One service reached over HTTP, at one or more URLs."""
+    """One service reached over HTTP, at the endpoints of a pool."""
 
-    def __init__(self, config: ServiceConfig, callbacks: Callbacks | None = None) -> None:
+    def __init__(self, config: ServiceConfig, pool: Pool, callbacks: Callbacks | None = None) -> None:
         self._config = config
+        self._pool = pool
         self._callbacks = callbacks
         self._client = Client(
             Connector(Trust(config.pem_files), allow_link_local=config.allow_link_local), idle_max=config.max_concurrent
         )
-        self._endpoints = [_Endpoint(url, config) for url in config.urls]
+        self._endpoints: dict[str, _Endpoint] = {}
         self._secrets = {name: value for name, value in config.headers.items() if is_reference(value)}
-        self._turn = count()
 
     async def call(self, invocation: Invocation, deadline: Deadline) -> Reply:
-        """Send one request; try the next URL while none could be connected to."""
-        prepared = self._prepared(invocation)
-        if isinstance(prepared, Reply):
-            return prepared
-        first, total = next(self._turn), len(self._endpoints)
+        """Send one request; try the next endpoint while none could be connected to."""
+        with self._pool.visit() as visit:
+            prepared = self._prepared(invocation)
+            if isinstance(prepared, Reply):
+                return prepared
+            return await self._send(visit, prepared, invocation, deadline)
+
+    async def _send(self, visit: Visit, prepared: _Prepared, invocation: Invocation, deadline: Deadline) -> Reply:
         failures = []
-        for tried in range(total):
-            endpoint = self._endpoints[(first + tried) % total]
-            share_s = deadline.remaining_s / (total - tried)
+        while (url := visit.go()) is not None:
+            endpoint = self._endpoint(url)
+            share_s = deadline.remaining_s / visit.left
             try:
                 response = await self._client.send(
                     endpoint.target, prepared.bytes_for(endpoint), deadline, connect_s=share_s,
                     body_max=LIMITS.payload_bytes,
                 )  # fmt: skip
             except NotSent as error:
+                visit.failed(str(error), sent=False)
                 failures.append(str(error))
+                continue
             except (Lost, Unreadable) as error:
-                return broken(error)
+                reply = broken(error)
             else:
-                return _understood(prepared.template, invocation, response, deadline.now_ms)
-        return Reply("not_sent", code="service_unavailable", message="; ".join(failures)[:_TEXT_MAX])
+                reply = _understood(prepared.template, invocation, response, deadline.now_ms)
+            if speaks_well(reply):
+                visit.answered()
+            else:
+                visit.failed(_in_short(reply), sent=True)
+            return reply
+        message = "; ".join(failures)[:_TEXT_MAX] or self._pool.why()
+        return Reply("not_sent", code="service_unavailable", message=message)
+
+    def _endpoint(self, url: str) -> _Endpoint:
+        known = self._endpoints.get(url)
+        if known is None:
+            if len(self._endpoints) >= 2 * len(self._pool) + 16:
+                # Of a pool that moves, those that are gone need not be kept.
+                self._endpoints.clear()
+            known = self._endpoints[url] = _Endpoint(url, self._config)
+        return known
+
+    async def look(self, url: str, deadline: Deadline) -> str:
+        """Why an endpoint is not well; empty when it is. One that is not checked is connected to."""
+        endpoint, path = _Endpoint(url, self._config), self._config.health
+        try:
+            asks = None if path in (None, TCP) else endpoint.asks(path) + self._resolved()
+        except (MissingSecret, ValueError) as error:
+            return str(error)
+        return await health.asked(self._client, endpoint.target, asks, deadline)
 
     def _prepared(self, invocation: Invocation) -> _Prepared | Reply:
         """What is sent to whichever endpoint; a reply if nothing can be."""
@@ -161,6 +193,10 @@ class _Endpoint:
         self._fixed = "\r\n".join(lines) + "\r\n"
         self._starts: dict[str, bytes] = {}
 
+    def asks(self, path: str) -> bytes:
+        """Request line and fixed headers of a health check: its path is the host's, not the URL's."""
+        return f"GET {path} HTTP/1.1\r\n{self._fixed}".encode("latin-1")
+
     def start(self, method: str) -> bytes:
         """Request line and fixed headers of a method without a template."""
         start = self._starts.get(method)
@@ -221,3 +257,8 @@ def timestamp(at_ms: int) -> str:
 def _whole_second(seconds: int) -> str:
     """Cached: the deadlines of calls made together fall into a few seconds."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def _in_short(reply: Reply) -> str:
+    """Why an endpoint is not well. No word of its own: what it says may be anything."""
+    return f"{reply.code}, HTTP {reply.status}" if reply.status else reply.code or reply.outcome

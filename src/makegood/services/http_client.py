@@ -93,6 +93,14 @@ class Client:
         self._checkin(connection, response)
         return response
 
+    async def reach(self, target: Target, connect_s: float) -> None:
+        """Connect, and hang up.
+
+        Raises:
+            NotSent: It cannot be connected to.
+        """
+        (await self._connect(target, connect_s)).abort()
+
     def retire(self) -> None:
         """Close what is idle now, and the rest when its call has ended."""
         self._retired = True

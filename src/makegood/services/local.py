@@ -81,6 +81,10 @@ class LocalService:
             return self._failed(error, invocation)
         return _answered(answer)
 
+    async def look(self, url: str, deadline: Deadline) -> str:  # noqa: ARG002 - it is a part of this process
+        """As well as this process."""
+        return ""
+
     def retire(self) -> None:
         """Take no new calls; open ones go on."""
         if self._threads is not None:

@@ -1,12 +1,13 @@
 """All services of one process by name: the `Invoker` port over local objects and HTTP endpoints.
 
-Here: names, places (how many calls at once) and the promise that an invocation ends in a reply. How a
-request travels is the adapters' business, what a reply leads to the engine's.
+Here: names and the promise that an invocation ends in a reply. Whether one may begin is its gate's
+business, how a request travels the adapters', what a reply leads to the engine's.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +17,12 @@ from makegood.core.outcome import Reply
 from makegood.errors import ConfigurationError, NotFound, nearest
 from makegood.ports import Invocation, Slot
 from makegood.services.callbacks import Callbacks
+from makegood.services.circuit import POLICY, Policy
 from makegood.services.config import ServiceConfig
 from makegood.services.deadline import Deadline
+from makegood.services.gate import Gate, Later, later
 from makegood.services.local import LocalService
+from makegood.services.pool import Pool
 
 _log = logging.getLogger("makegood.services")
 
@@ -28,6 +32,10 @@ class Adapter(Protocol):
 
     async def call(self, invocation: Invocation, deadline: Deadline) -> Reply:
         """Send one request."""
+        ...
+
+    async def look(self, url: str, deadline: Deadline) -> str:
+        """Why an endpoint is not well; empty when it is."""
         ...
 
     def retire(self) -> None:
@@ -45,19 +53,6 @@ class _Service:
     adapter: Adapter
 
 
-@dataclass(slots=True)
-class _Places:
-    """Who is inside. Outlives a service's replacement, so that its calls are still counted.
-
-    Attributes:
-        taken: Places held.
-        owed: How often BUSY was answered and not yet made good by a call of `on_free`.
-    """
-
-    taken: int = 0
-    owed: int = 0
-
-
 def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -67,19 +62,37 @@ class Registry:
 
     Args:
         now_ms: The wall clock.
+        zone: Where this process is: endpoints with that label `zone` are preferred.
         callbacks: The addresses that services call back, or None.
+        policy: When circuits open, and for how long.
+        ticks_s: Seconds of a clock that does not go back.
+        later: Calls back after so many of its seconds; None: the running loop does.
     """
 
-    def __init__(self, now_ms: Callable[[], int] = _wall_clock_ms, *, callbacks: Callbacks | None = None) -> None:
+    def __init__(
+        self,
+        now_ms: Callable[[], int] = _wall_clock_ms,
+        *,
+        zone: str | None = None,
+        callbacks: Callbacks | None = None,
+        policy: Policy = POLICY,
+        ticks_s: Callable[[], float] = time.monotonic,
+        later: Later = later,
+    ) -> None:
         self.callbacks = callbacks
         self.on_free: Callable[[str], None] | None = None
         self._now_ms = now_ms
+        self._zone = zone
+        self._policy = policy
+        self._ticks_s = ticks_s
+        self._later = later
+        self._replicas = 1
         self._services: dict[str, _Service] = {}
-        self._places: dict[str, _Places] = {}
+        self._gates: dict[str, Gate] = {}
         self._checks: dict[str, Mapping[str, Callable[[Any], str | None]]] = {}
 
     def register(self, name: str, service: Any, config: ServiceConfig | None = None) -> None:
-        """Add a service, or replace the one of that name; its open calls go on.
+        """Add a service, or replace the one of that name; its open calls go on, and its pool is kept.
 
         Args:
             name: letters, digits, `_` and `-`, at most 63.
@@ -90,14 +103,23 @@ class Registry:
         Raises:
             ConfigurationError: The name, URL or object does not fit.
         """
-        added = _built(name, service, config, self.callbacks)
+        gate = self._gates.get(name) or self._new_gate(name)
+        added = _built(name, service, config, gate.pool, self.callbacks)
         self._checks.pop(name, None)
         replaced = self._services.get(name)
         self._services[name] = added
-        self._places.setdefault(name, _Places())
+        self._gates[name] = gate
+        gate.fit(added.config, remote=not isinstance(added.adapter, LocalService))
+        gate.pool.set("config", added.config.endpoints)
         if replaced is not None:
             replaced.adapter.retire()
-        self._tell_all(name)
+        gate.tell()
+
+    def _new_gate(self, name: str) -> Gate:
+        pool = Pool(name, zone=self._zone, policy=self._policy, ticks_s=self._ticks_s, now_ms=self._now_ms)
+        gate = Gate(pool, tell=lambda: self._tell(name), ticks_s=self._ticks_s, later=self._later)
+        gate.share(self._replicas)
+        return gate
 
     def unregister(self, name: str) -> None:
         """Forget a service; its open calls go on.
@@ -109,8 +131,11 @@ class Registry:
         if removed is None:
             raise NotFound(f"there is no service {name!r}.{nearest(name, self._services)}")
         removed.adapter.retire()
+        gate = self._gates[name]
+        if not gate.taken:
+            del self._gates[name]
         # Whoever waits for a place must learn that there is none.
-        self._tell_all(name)
+        gate.tell()
 
     def config(self, name: str) -> ServiceConfig:
         """What is known of one service.
@@ -125,8 +150,44 @@ class Registry:
 
     def in_flight(self, name: str) -> int:
         """How many places are held."""
-        places = self._places.get(name)
-        return places.taken if places else 0
+        gate = self._gates.get(name)
+        return gate.taken if gate else 0
+
+    def pool(self, name: str) -> Pool:
+        """The endpoints of one service; none of a local one.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        self.config(name)
+        return self._gates[name].pool
+
+    def is_local(self, name: str) -> bool:
+        """Whether a service is a part of this process. Raises as `pool`."""
+        self.config(name)
+        return isinstance(self._services[name].adapter, LocalService)
+
+    async def look(self, name: str, url: str, most_ms: int | None = None) -> str:
+        """Ask an endpoint of a service whether it is well: why not, or empty. Raises as `pool`.
+
+        Args:
+            most_ms: It may take; less than the service's own bound, if that is more.
+        """
+        bound_ms = min(self.config(name).health_timeout_ms, most_ms or math.inf)
+        deadline = Deadline(self._now_ms() + round(bound_ms), self._now_ms)
+        return await self._services[name].adapter.look(url, deadline)
+
+    def set_share(self, replicas: int) -> None:
+        """Take the part of every service's limits that falls to one of so many processes that share them.
+
+        Args:
+            replicas: How many there are; less than 1 counts as 1.
+        """
+        replicas = max(1, replicas)
+        if replicas != self._replicas:
+            self._replicas = replicas
+            for gate in list(self._gates.values()):
+                gate.share(replicas)
 
     def knows(self, service: str) -> bool:
         """Whether there is such a service."""
@@ -153,43 +214,36 @@ class Registry:
 
     def reserve(self, service: str) -> Slot:
         """Take a place for one call, without waiting."""
-        found = self._services.get(service)
-        if found is None:
+        if service not in self._services:
             return Slot.MISSING
-        places = self._places[service]
-        if places.taken >= found.config.max_concurrent:
-            places.owed += 1
-            return Slot.BUSY
-        places.taken += 1
-        return Slot.GRANTED
+        return self._gates[service].enter()
 
     def release(self, service: str) -> None:
         """Give back a place that will not be used."""
-        places = self._places.get(service)
-        if places is None or places.taken <= 0:
-            return
-        places.taken -= 1
-        if places.owed:
-            self._tell(service)
+        gate = self._gates.get(service)
+        if gate is not None:
+            gate.give_back()
 
     async def invoke(self, invocation: Invocation) -> Reply:
         """Send one request under a place taken before, and give the place back."""
         deadline = Deadline(invocation.deadline_ms, self._now_ms)
+        found, gate = self._services.get(invocation.service), self._gates.get(invocation.service)
+        if found is None or gate is None:
+            self.release(invocation.service)
+            message = f"there is no service {invocation.service!r}.{nearest(invocation.service, self._services)}"
+            return Reply("not_sent", code="service_not_found", message=message)
+        if deadline.passed:
+            gate.give_back()
+            message = "the attempt's deadline passed before anything was sent"
+            return Reply("not_sent", code="service_unavailable", message=message)
         try:
-            found = self._services.get(invocation.service)
-            if found is None:
-                message = f"there is no service {invocation.service!r}.{nearest(invocation.service, self._services)}"
-                return Reply("not_sent", code="service_not_found", message=message)
-            if deadline.passed:
-                message = "the attempt's deadline passed before anything was sent"
-                return Reply("not_sent", code="service_unavailable", message=message)
             return self._held(invocation, await found.adapter.call(invocation, deadline))
         except Exception as error:  # noqa: BLE001 - the port promises a reply, whatever goes wrong
             # A mistake of ours. Perhaps the request left: nothing better can be said.
             _log.exception("calling %s.%s went wrong", invocation.service, invocation.method)
             return Reply("unknown", code="service_error", message=f"internal error: {type(error).__name__}")
         finally:
-            self.release(invocation.service)
+            gate.leave()
 
     def hold_to(self, service: str, checks: Mapping[str, Callable[[Any], str | None]]) -> None:
         """Hold the replies of a service to what it describes.
@@ -212,22 +266,15 @@ class Registry:
         """Close connections. Open calls are abandoned."""
         for service in self._services.values():
             service.adapter.close()
-
-    def _tell_all(self, service: str) -> None:
-        # Counted beforehand: who is told may ask again at once, and be told BUSY again.
-        for _ in range(self._places[service].owed if service in self._places else 0):
-            self._tell(service)
+        for gate in self._gates.values():
+            gate.close()
 
     def _tell(self, service: str) -> None:
-        places = self._places.get(service)
-        if places is None or not places.owed:
-            return
-        places.owed -= 1
         if self.on_free is not None:
             self.on_free(service)
 
 
-def _built(name: str, service: Any, config: ServiceConfig | None, callbacks: Callbacks | None) -> _Service:
+def _built(name: str, service: Any, config: ServiceConfig | None, pool: Pool, callbacks: Callbacks | None) -> _Service:
     if isinstance(service, ServiceConfig):
         if service.name != name:
             raise ConfigurationError(f"service {name!r}: its configuration is named {service.name!r}")
@@ -240,8 +287,6 @@ def _built(name: str, service: Any, config: ServiceConfig | None, callbacks: Cal
     if config.name != name:
         raise ConfigurationError(f"service {name!r}: its configuration is named {config.name!r}")
     if isinstance(service, str | ServiceConfig):
-        if not config.urls:
-            raise ConfigurationError(f"service {name!r} has no url")
         # Imported here: `import makegood` need not pay for it.
         from makegood.services.http import HttpService  # noqa: PLC0415
 
@@ -250,7 +295,7 @@ def _built(name: str, service: Any, config: ServiceConfig | None, callbacks: Cal
                 f"service {name!r}: method {telling[0]!r} has callback = true, and there is no [callbacks] with url "
                 "and secret: where the service is to call back, and what the address is made with"
             )
-        return _Service(config, HttpService(config, callbacks))
+        return _Service(config, HttpService(config, pool, callbacks))
     if config.urls:
         raise ConfigurationError(f"service {name!r}: a local service has no urls")
     return _Service(config, LocalService(name, service))

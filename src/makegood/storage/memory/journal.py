@@ -21,6 +21,8 @@ from makegood.errors import Fenced, StorageUnavailable
 from makegood.ports import Append, InboxRow, KeyedRequest, Query, Standing, Start, Stored, StoredDefinition
 from makegood.storage import rules
 from makegood.storage.codec import decode_record
+from makegood.storage.memory.directory import Kept as KeptDirectory
+from makegood.storage.memory.directory import MemoryDirectory
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class _Kept:
     incarnation: int = 0
     graceful: set[int] = field(default_factory=set)
     requests: dict[str, KeyedRequest] = field(default_factory=dict)
+    directory: KeptDirectory = field(default_factory=KeptDirectory)
 
     def as_it_is(self, execution_ids: Sequence[str]) -> Callable[[], None]:
         """What puts everything back that appends to these executions may change."""
@@ -84,12 +87,14 @@ class MemoryStore:
     """
 
     shared = False
+    workers = 1
 
     def __init__(self, after: MemoryStore | None = None) -> None:
         self._kept: _Kept = after._kept if after is not None else _Kept()  # noqa: SLF001  One of us.
         self._kept.incarnation += 1
         self._me = self._kept.incarnation
         self._closed = False
+        self.directory = MemoryDirectory(self._kept.directory, self._check_open)
 
     # --- Journal -------------------------------------------------------------------------------
 

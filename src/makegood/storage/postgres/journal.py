@@ -19,6 +19,7 @@ from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, Stored
 from makegood.storage import codec, rules
 from makegood.storage.postgres import reader, rows, schema
 from makegood.storage.postgres.claims import Claims
+from makegood.storage.postgres.directory import PostgresDirectory
 from makegood.storage.postgres.dsn import target_of
 from makegood.storage.postgres.failures import translated
 from makegood.storage.postgres.links import Link, Links
@@ -39,6 +40,9 @@ class PostgresStore:
         dsn: `postgresql://...`, as libpq has it; `pgbouncer=true` for a pooler in transaction mode.
         exclusive: As an engine, which becomes a worker; False only reads.
 
+    Attributes:
+        directory: Services, for all replicas; who only reads may change it too.
+
     Raises:
         ConfigurationError: The connection string is malformed.
     """
@@ -54,6 +58,7 @@ class PostgresStore:
         self._worker = Worker(self._lease, self.shown)
         self._writer = Writer(self._worker, self._write, self._begin, self._reads, self.shown)
         self._claims = Claims(self._worker, self._writer, self._ask, self._reads, self.shown)
+        self.directory = PostgresDirectory(self._reads, self._read)
         self._preparing = asyncio.Lock()
         self._ready = False
         self._closed = False
@@ -161,6 +166,11 @@ class PostgresStore:
         return len(gone)
 
     # --- Leases --------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> int:
+        """See `Leases.workers`."""
+        return self._worker.workers
 
     async def join(self, lease_ms: int) -> int:
         """See `Leases.join`."""

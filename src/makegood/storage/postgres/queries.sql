@@ -29,7 +29,7 @@ WITH joined AS (
     INSERT INTO makegood.lease (worker_id, expires_at)
     SELECT j.id, clock_timestamp() + $3::integer * interval '1 millisecond' FROM joined AS j
 )
-SELECT id, epoch FROM joined
+SELECT id, epoch, (SELECT count(*) + 1 FROM makegood.worker WHERE state = 'alive')::integer FROM joined
 
 -- name: renew
 -- safe: touches this worker's lease alone; who was declared dead meanwhile is told by `still_alive`.
@@ -49,7 +49,8 @@ WITH late AS MATERIALIZED (
     FROM late WHERE w.id = late.worker_id AND w.state = 'alive' RETURNING w.id
 )
 SELECT (SELECT count(*) FROM buried)::integer, EXISTS (
-    SELECT FROM makegood.worker AS w WHERE w.id = $1 AND w.state = 'alive')
+    SELECT FROM makegood.worker AS w WHERE w.id = $1 AND w.state = 'alive'),
+    ((SELECT count(*) FROM makegood.worker WHERE state = 'alive') - (SELECT count(*) FROM buried))::integer
 
 -- name: bump
 -- safe: waits for the batches of the old epoch that have the fence, and bars those that come later.

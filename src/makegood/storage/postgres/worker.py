@@ -33,6 +33,7 @@ class Worker:
         self.lease_ms = LEASE_MS
         self.id: int | None = None
         self.epoch = 0
+        self.workers = 1
         self._forget_at_s = 0.0
 
     async def join(self) -> int:
@@ -42,7 +43,7 @@ class Worker:
                 node = f"{socket.gethostname()}:{os.getpid()}"
                 # When the answer is lost, the worker that nobody hears of expires.
                 rows = await self._link.ask(QUERIES["join"], node, codec.FORMAT, self.lease_ms)
-                self.id, self.epoch = rows[0]
+                self.id, self.epoch, self.workers = rows[0]
             return self.id
 
     async def renew(self, *, bury: bool) -> int:
@@ -50,7 +51,7 @@ class Worker:
         mine = await self.join()
         await self._link.ask(QUERIES["renew"], mine, self.lease_ms)
         # Asked after the renewal: who declared it dead while it waited has committed by now.
-        buried, alive = (await self._link.ask(QUERIES["bury"], mine, bury))[0]
+        buried, alive, self.workers = (await self._link.ask(QUERIES["bury"], mine, bury))[0]
         if not alive:
             raise self.dead()
         now_s = asyncio.get_running_loop().time()

@@ -22,6 +22,7 @@ from makegood.errors import StorageError, StorageUnavailable
 from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, StoredDefinition
 from makegood.storage import migrate, rules
 from makegood.storage.sqlite import files, reader
+from makegood.storage.sqlite.directory import SqliteDirectory
 from makegood.storage.sqlite.failures import translated, translating
 from makegood.storage.sqlite.inbox import InboxReader, SqliteInbox
 from makegood.storage.sqlite.lane import Lane
@@ -44,9 +45,14 @@ INBOX_MAX = 10_000
 
 
 class SqliteStore:
-    """The storage ports over a file. Made by `open`."""
+    """The storage ports over a file. Made by `open`.
+
+    Attributes:
+        directory: Services that are put by hand.
+    """
 
     shared = False
+    workers = 1
 
     def __init__(self, path: str, lock: EngineLock | None, reading: apsw.Connection, writer: Writer | None) -> None:
         self.path = path
@@ -58,6 +64,7 @@ class SqliteStore:
         self._read_lane = Lane("makegood-read")
         self._inbox_lane = Lane("makegood-inbox")
         self._closed = False
+        self.directory = SqliteDirectory(self._reading_with, self._writing_with)
 
     # --- opening -------------------------------------------------------------------------------
 
@@ -308,6 +315,12 @@ class SqliteStore:
             return await self._read_lane.run(work)
         except apsw.Error as error:
             raise translated(error, self.path) from error
+
+    async def _reading_with(self, work: Callable[[apsw.Connection], T]) -> T:
+        return await self._read(partial(work, self._reading))
+
+    async def _writing_with(self, work: Callable[[apsw.Connection], T]) -> T:
+        return await self._write_lane.run(partial(self._writing().change, work))
 
     def _append(
         self, writer: Writer, batch: Sequence[Append], texts: Texts, verdicts: list[rules.Verdict]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -23,6 +23,7 @@ from makegood.storage.sqlite import reader, rows
 from makegood.storage.sqlite.failures import REFUSALS, translated
 from makegood.storage.sqlite.sql import QUERIES, chunks
 
+T = TypeVar("T")
 Texts = Sequence[str | None]
 
 
@@ -220,6 +221,11 @@ class Writer:
         with self._transaction():
             self._connection.execute(QUERIES["forget_requests"], (before_ms, limit))
             return self._connection.changes()
+
+    def change(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do work in one transaction."""
+        with self._transaction():
+            return work(self._connection)
 
     def inbox_done(self) -> list[int]:
         """Requests that are settled here and may still lie in the inbox file."""
