@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from makegood.app.config import load_config, service_from
+from makegood.app.contracts import read_contract
 from makegood.app.effective import effective
 from makegood.errors import ConfigurationError
 
@@ -129,6 +131,28 @@ def test_what_is_shown_of_it_has_references_alone(tmp_path: Path) -> None:
     shown = {each.path: each.value for each in effective(config, {})}
 
     assert shown["services.hotels.auth"] == {"user": "makegood", "password": "file:/run/secrets/hotels"}
+
+
+def test_a_description_is_read_as_the_templates_ask(tmp_path: Path) -> None:
+    answer = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    document = {
+        "openapi": "3.1.0",
+        "servers": [{"url": "/api"}],
+        "paths": {
+            "/rooms/{room}/bookings/{id}": {"put": {"requestBody": answer, "responses": {"200": answer}}},
+            "/bookings/{id}": {"delete": {"responses": {"200": answer}}},
+        },
+    }
+    text = GOOD.replace("[services.hotels]", '[services.hotels]\nopenapi = "hotels.json"', 1)
+    config = load_config(written(tmp_path, text), environ={}).services["hotels"]
+
+    contract = read_contract(config, json.dumps(document).encode())
+
+    assert set(contract.operations) == {"reserve", "cancel"}
+    # Its body and its output are mapped, so that the description says nothing of the step's own.
+    assert (contract.operations["reserve"].takes, contract.operations["reserve"].gives) == (None, None)
+    assert contract.operations["cancel"].gives == {"type": "object"}
+    assert contract.requests["reserve"] == "PUT /rooms/{input.room}/bookings/{key}"
 
 
 def test_a_service_alone_is_checked_likewise() -> None:

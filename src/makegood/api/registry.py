@@ -134,6 +134,10 @@ def view(registry: Registry, services: SharedServices, contracts: Contracts, nam
         "wait_seconds": config.wait_ms / 1000,
         "strict_idempotent": config.strict_idempotent,
         "allow_link_local": config.allow_link_local,
+        # References, checked to be some.
+        "auth": None if config.auth is None else dict(config.auth),
+        "tls": None if config.tls is None else dict(config.tls),
+        "methods": {method: dict(given) for method, given in config.methods.items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -34,6 +34,9 @@ class PutService(Body):
     wait_seconds: float | None = None
     strict_idempotent: bool | None = None
     allow_link_local: bool | None = None
+    auth: dict[str, Text] | None = None
+    tls: dict[str, Text] | None = None
+    methods: dict[str, dict[str, Any]] | None = None
 
 
 class PutInstance(Body):
@@ -82,6 +85,9 @@ class Service(Struct, kw_only=True):
     wait_seconds: float
     strict_idempotent: bool
     allow_link_local: bool
+    auth: dict[str, str] | None
+    tls: dict[str, str] | None
+    methods: dict[str, dict[str, Any]]
 
 
 class ServiceList(Struct, kw_only=True):

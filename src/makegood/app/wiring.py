@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 
 from makegood.app.config import Config
+from makegood.app.effective import masked
 from makegood.app.tracing import tracing_of
 from makegood.core.judgement import Settings
 from makegood.engine.client import Engine
@@ -82,7 +83,7 @@ def database_of(config: Config, database: str | None = None) -> str:
         case "postgres" if not is_postgres(_connection_of(config)):
             raise ConfigurationError(
                 'storage.type = "postgres" needs connection_string = "postgresql://user@host/database", '
-                f"not {config.storage.connection_string!r}."
+                f"not {masked('connection_string', config.storage.connection_string)!r}."
             )
         case _:
             return _connection_of(config)

@@ -21,6 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 TCP = "tcp"
 """As `health`: whether it can be connected to."""
+_ZONE = re.compile(r"%25[^\]]*")
 _OURS = frozenset(
     {
         "connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive",
@@ -228,6 +229,11 @@ def split_url(url: str) -> tuple[SplitResult, str, int]:
     parts = urlsplit(url)
     assert parts.hostname is not None
     return parts, parts.hostname.replace("%25", "%"), parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def host_header(parts: SplitResult) -> str:
+    """The value of `Host`. A zone means something on this machine only, and is left out."""
+    return _ZONE.sub("", parts.netloc)
 
 
 def _check_header(service: str, name: str, value: str) -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from makegood.services.config import ServiceConfig, split_url
+from makegood.services.config import ServiceConfig, host_header, split_url
 from makegood.services.connecting import Connector, Target
 from makegood.services.deadline import Deadline
 from makegood.services.http_client import Client, Lost, NotSent, Unreadable
@@ -65,7 +65,7 @@ async def _asked(config: ServiceConfig, url: str) -> bytes:
     _, host, port = split_url(url)
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
     request = (
-        f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: makegood\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host_header(parts)}\r\nUser-Agent: makegood\r\n"
         "Accept: application/json, application/yaml\r\nAccept-Encoding: identity\r\n\r\n"
     )
     # What the service is shown, and trusts, is for its own hosts alone.

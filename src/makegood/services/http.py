@@ -6,7 +6,6 @@ makes of a reply.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -18,7 +17,7 @@ from makegood.ports import Invocation
 from makegood.services import health
 from makegood.services.callbacks import HEADER, Callbacks
 from makegood.services.circuit import speaks_well
-from makegood.services.config import TCP, ServiceConfig, sendable, split_url
+from makegood.services.config import TCP, ServiceConfig, host_header, sendable, split_url
 from makegood.services.connecting import Connector, Target
 from makegood.services.deadline import Deadline
 from makegood.services.http_client import Client, Lost, NotSent, Unreadable
@@ -33,8 +32,6 @@ from makegood.services.tls import Trust
 
 _NO_METHODS = frozenset({"", ".", ".."})
 """Segments that would change the path."""
-_ZONE = re.compile(r"%25[^\]]*")
-"""Of an IPv6 address: it means something on this machine only."""
 _TEXT_MAX = 500
 _BODY_MAX = LIMITS.payload_bytes
 
@@ -49,6 +46,7 @@ class HttpService:
         self._client = Client(
             Connector(Trust(config.pem_files), allow_link_local=config.allow_link_local), idle_max=config.max_concurrent
         )
+        self._templates = config.templates
         self._endpoints: dict[str, _Endpoint] = {}
         self._secrets = {name: value for name, value in config.headers.items() if is_reference(value)}
 
@@ -106,7 +104,7 @@ class HttpService:
 
     def _prepared(self, invocation: Invocation) -> _Prepared | Reply:
         """What is sent to whichever endpoint; a reply if nothing can be."""
-        template = self._config.templates.get(invocation.method)
+        template = self._templates.get(invocation.method)
         request = None
         if template is None:
             if invocation.method in _NO_METHODS:
@@ -187,7 +185,7 @@ class _Endpoint:
         self._path = parts.path
         given = {name.lower() for name in config.headers}
         defaults = {"User-Agent": "makegood", "Accept": "application/json", "Accept-Encoding": "identity"}
-        lines = [f"Host: {_ZONE.sub('', parts.netloc)}"]
+        lines = [f"Host: {host_header(parts)}"]
         lines += [f"{name}: {value}" for name, value in defaults.items() if name.lower() not in given]
         lines += [f"{name}: {value}" for name, value in config.headers.items() if not is_reference(value)]
         self._fixed = "\r\n".join(lines) + "\r\n"

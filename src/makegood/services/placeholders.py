@@ -41,14 +41,17 @@ class Path:
         text: `/rooms/{input.room}`.
         names: What a placeholder may begin with.
 
+    Attributes:
+        text: What it was compiled from.
+
     Raises:
         BadTemplate: It is none.
     """
 
     def __init__(self, text: str, names: Collection[str]) -> None:
+        self.text = text
         if not text.startswith("/"):
             raise BadTemplate("it begins with /")
-        self.text = text
         if "?" in text or "#" in text:
             raise BadTemplate("it has no ? and no #; parameters stand in query")
         self._segments = [_parts(each, names) for each in text[1:].split("/")]
