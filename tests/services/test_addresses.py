@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from misbehaving import Misbehaving, answer
 from name_service import Names
 from service_calls import invocation, send
 
+from makegood.ports import Slot
 from makegood.services import Registry
 from makegood.services.addresses import resolve
 
@@ -195,6 +197,33 @@ async def test_a_name_that_nobody_knows_is_not_sent(registry: Registry, names: N
 
     assert (reply.outcome, reply.code) == ("not_sent", "service_unavailable")
     assert "hotels.test cannot be resolved" in reply.message
+
+
+async def test_a_name_that_is_not_answered_keeps_no_other_from_being_asked(
+    registry: Registry, names: Names, server: Misbehaving
+) -> None:
+    go = threading.Event()
+
+    def hang() -> list[str]:
+        go.wait(20)
+        return ["127.0.0.1"]
+
+    names.answers |= {"dead.test": hang, "hotels.test": ["127.0.0.1"]}
+    registry.register("dead", f"http://dead.test:{server.port}")
+    registry.register("svc", f"http://hotels.test:{server.port}")
+    for _ in range(50):
+        assert registry.reserve("dead") is Slot.GRANTED
+    waiting = [asyncio.create_task(registry.invoke(invocation("dead", timeout_ms=15_000))) for _ in range(49)]
+    late = await registry.invoke(invocation("dead", timeout_ms=50))
+
+    reply = await send(registry, invocation(timeout_ms=5000))
+    go.set()
+    others = await asyncio.gather(*waiting)
+
+    assert (late.outcome, late.message) == ("not_sent", "the name dead.test was not resolved in time")
+    assert reply.outcome == "ok"
+    assert names.asked.count("dead.test") == 1
+    assert {each.outcome for each in others} == {"ok"}
 
 
 async def test_a_name_without_an_address_is_not_sent(registry: Registry, names: Names) -> None:

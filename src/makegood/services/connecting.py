@@ -64,6 +64,7 @@ class Connector:
     def __init__(self, trust: Trust, *, allow_link_local: bool) -> None:
         self._trust = trust
         self._allow_link_local = allow_link_local
+        self._lookups: dict[Target, asyncio.Task[list[str]]] = {}
 
     async def connect(self, target: Target, made: Callable[[], C], timeout_s: float) -> C:
         """A connection, its handshake done.
@@ -98,13 +99,30 @@ class Connector:
     async def _found(self, target: Target, end: float) -> list[str]:
         try:
             async with asyncio.timeout_at(end):
-                return await resolve(target.host, target.port, allow_link_local=self._allow_link_local)
+                return await asyncio.shield(self._lookup(target))
         except TimeoutError:
             raise Unconnected(f"the name {target.host} was not resolved in time") from None
         except ForbiddenAddress as error:
             raise Unconnected(str(error)) from None
         except (OSError, UnicodeError) as error:
             raise Unconnected(f"the name {target.host} cannot be resolved: {reason(error)}") from None
+
+    def _lookup(self, target: Target) -> asyncio.Task[list[str]]:
+        """One question at a time: a hundred calls of a name that nobody answers for hold one thread, not all."""
+        loop = asyncio.get_running_loop()
+        asked = self._lookups.get(target)
+        if asked is None or asked.get_loop() is not loop:
+            asked = loop.create_task(resolve(target.host, target.port, allow_link_local=self._allow_link_local))
+            self._lookups[target] = asked
+            asked.add_done_callback(lambda done: self._answered(target, done))
+        return asked
+
+    def _answered(self, target: Target, done: asyncio.Task[list[str]]) -> None:
+        if self._lookups.get(target) is done:
+            del self._lookups[target]
+        if not done.cancelled():
+            # Perhaps nobody waits for it any more, and then its failure would be told as a mistake.
+            done.exception()
 
 
 async def _first(target: Target, addresses: list[str], to: Callable[[str], Coroutine[Any, Any, C]], end: float) -> C:
