@@ -30,6 +30,10 @@ CONFIG = """
 [auth]
 tokens_file = "tokens.toml"
 
+[callbacks]
+url = "http://127.0.0.1:1"
+secret = "hunter2-callback-secret"
+
 [services.shop]
 url = "{shop}"
 auth = {{bearer = "env:SHOP_TOKEN"}}
@@ -37,6 +41,8 @@ headers = {{X-Literal = "hunter2-literal", X-Key = "env:SHOP_KEY", X-File = "fil
 [services.shop.methods.garbled]
 path = "/garbled"
 output = "${{reply.body.missing}}"
+[services.shop.methods.later]
+callback = true
 [services.shop.methods.nowhere]
 path = "/{{input.missing}}"
 
@@ -68,9 +74,10 @@ auth = {{user = "ada", password = "env:UNSET"}}
 headers = {{X-Key = "env:SHOP_KEY"}}
 """
 CALLS = [
-    *(f"shop.{method}" for method in ("fine", "no", "wrong", "garbled", "cut", "nowhere")),
+    *(f"shop.{method}" for method in ("fine", "later", "no", "wrong", "garbled", "cut", "nowhere")),
     *(f"{service}.do" for service in ("basic", "refused", "plain", "forbidden", "broken", "unset")),
 ]
+FINE = {"shop.fine", "shop.later", "basic.do"}
 DSNS = {
     "url": "postgresql://me:hunter2-dsn@127.0.0.1:1/trips",
     "query": "postgresql://me@127.0.0.1:1/trips?password=hunter2-dsn",
@@ -89,7 +96,10 @@ WRONG = {
 def listening() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
     """A server that answers by its path, well or badly, and remembers what it was told."""
     heard: list[tuple[str, dict[str, str], bytes]] = []
-    answers = {"no": (409, b'{"error": {"code": "no"}}'), "wrong": (500, b"oops"), "garbled": (200, b'{"a": 1}')}
+    answers = {
+        "later": (202, b""), "no": (409, b'{"error": {"code": "no"}}'), "wrong": (500, b"oops"),
+        "garbled": (200, b'{"a": 1}'),
+    }  # fmt: skip
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -149,7 +159,9 @@ def asked_for_everything(served: Served, token: str) -> dict[str, Any]:
         name = made["name"]
         told[f"put {call}"] = served.ask("PUT", f"/v1/workflows/{name}", made, **held)
         given = {"workflow": name, "id": name, "input": {}}
-        told[f"start {call}"] = served.ask("POST", "/v1/executions?wait=10s", given, **held)
+        told[f"start {call}"] = served.ask(
+            "POST", f"/v1/executions?wait={1 if call == 'shop.later' else 10}s", given, **held
+        )
         for part in ("", "/history"):
             told[f"{call}{part}"] = served.ask("GET", f"/v1/executions/{name}{part}", **held)
     for target in (
@@ -177,6 +189,19 @@ def asked_for_everything(served: Served, token: str) -> dict[str, Any]:
         told[f"put service {number}"] = served.ask("PUT", f"/v1/services/s{number}", wrong, **held)
         told[f"service {number}"] = served.ask("GET", f"/v1/services/s{number}", **held)
     return told
+
+
+def called_back(served: Served, heard: list[tuple[str, dict[str, str], bytes]]) -> tuple[str, dict[str, Any]]:
+    """The token of the call that waits for one, and what a wrong and a right one are answered."""
+    address = next(headers["Makegood-Callback"] for path, headers, _ in heard if path.endswith("/later"))
+    target = address.removeprefix("http://127.0.0.1:1")
+    where, token = target.split("?token=")
+    told = {
+        "callback, wrong": served.ask("POST", f"{where}?token={token[:-1]}", {"output": 1}),
+        "callback": served.ask("POST", target, {"output": 1}),
+        "callback, again": served.ask("POST", target, {"output": 2}),
+    }
+    return token, told
 
 
 def commands(folder: Path, url: str, token: str) -> dict[str, bytes]:
@@ -219,10 +244,10 @@ def files(folder: Path) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.glob("makegood.db*")}
 
 
-def leaks(told: dict[str, bytes], token: str) -> dict[str, list[bytes]]:
+def leaks(told: dict[str, bytes], *tokens: str) -> dict[str, list[bytes]]:
     """Where something that is secret stands."""
-    basic = base64.b64encode(b"ada:hunter2-password")
-    secret = re.compile(b"|".join([SECRET.pattern, re.escape(basic), re.escape(token.partition(".")[2].encode())]))
+    found = [base64.b64encode(b"ada:hunter2-password"), *(each.encode() for each in tokens)]
+    secret = re.compile(b"|".join([SECRET.pattern, *map(re.escape, found)]))
     return {name: secret.findall(raw) for name, raw in told.items() if secret.search(raw)}
 
 
@@ -237,17 +262,18 @@ def test_secrets_stand_nowhere_but_in_requests(tmp_path: Path) -> None:
         environment = IN_VARIABLES | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
         with Served(tmp_path, environment=environment) as served:
             answers = asked_for_everything(served, token)
+            callback, settled = called_back(served, heard)
             told = commands(tmp_path, served.url, token) | files(tmp_path)
             assert served.stop() == 0
-    told |= {name: json.dumps(each, default=repr).encode() for name, each in answers.items()}
+    told |= {name: json.dumps(each, default=repr).encode() for name, each in (answers | settled).items()}
     told |= {f"span {number}": body for number, (_, _, body) in enumerate(spans)}
     told |= {"log": "\n".join(served.said).encode(), "journal": b"".join(files(tmp_path).values())}
     refused = databases(tmp_path)
     told |= refused
 
-    assert leaks(told, token) == {}
+    assert leaks(told, token.partition(".")[2], callback) == {}
     # Looked through is what is there: errors happened, spans and events were written, and services got their secrets.
-    outcomes = {call: answers[call][1]["steps"][0]["error"] for call in CALLS if call not in ("shop.fine", "basic.do")}
+    outcomes = {call: answers[call][1]["steps"][0]["error"] for call in CALLS if call not in FINE}
     assert {call: each["code"] for call, each in outcomes.items()} == {
         "shop.no": "no", "shop.wrong": "service_error", "shop.garbled": "invalid_reply", "shop.cut": "connection_reset",
         "shop.nowhere": "invalid_request", "refused.do": "service_unavailable", "plain.do": "service_unavailable",
@@ -256,6 +282,7 @@ def test_secrets_stand_nowhere_but_in_requests(tmp_path: Path) -> None:
     assert [
         name for name, raw in refused.items() if not re.search(b"cannot be reached|needs connection_string", raw)
     ] == []
+    assert [settled[name][0] for name in ("callback, wrong", "callback", "callback, again")] == [401, 202, 409]
     assert b"broken-do" in told["journal"]
     assert any(b"shop.wrong" in body for _, _, body in spans)
     assert b"write_asked" in told["log"]

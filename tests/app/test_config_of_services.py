@@ -116,9 +116,11 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, line: str) 
     assert "s3cret" not in str(refusal.value)
 
 
-def test_a_connection_string_of_the_wrong_kind_is_not_repeated(tmp_path: Path) -> None:
-    text = '[storage]\nconnection_string = ["postgresql://u:s3cret@h/d"]\n'
-
+@pytest.mark.parametrize(
+    "text",
+    ['[storage]\nconnection_string = ["postgresql://u:s3cret@h/d"]\n', '[callbacks]\nsecret = ["s3cret"]\n'],
+)
+def test_a_secret_of_the_wrong_kind_is_not_repeated(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         load_config(written(tmp_path, text), environ={})
 
@@ -153,6 +155,16 @@ def test_a_description_is_read_as_the_templates_ask(tmp_path: Path) -> None:
     assert (contract.operations["reserve"].takes, contract.operations["reserve"].gives) == (None, None)
     assert contract.operations["cancel"].gives == {"type": "object"}
     assert contract.requests["reserve"] == "PUT /rooms/{input.room}/bookings/{key}"
+
+
+def test_the_secret_of_callbacks_is_shown_as_a_reference_alone(tmp_path: Path) -> None:
+    shown = {}
+    for secret in ("s3cret-of-callbacks", "env:CALLBACKS"):
+        text = f'[callbacks]\nurl = "http://h"\nsecret = "{secret}"\n'
+        config = load_config(written(tmp_path, text), environ={})
+        shown[secret] = {each.path: each.value for each in effective(config, {})}["callbacks.secret"]
+
+    assert shown == {"s3cret-of-callbacks": "***", "env:CALLBACKS": "env:CALLBACKS"}
 
 
 def test_a_service_alone_is_checked_likewise() -> None:

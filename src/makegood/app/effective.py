@@ -53,6 +53,8 @@ def masked(name: str, value: Any) -> Any:
     """A value without what nobody should read over a shoulder."""
     if name == "headers" and value is not None:
         return {key: each if is_reference(each) else MASK for key, each in value.items()}
+    if name == "secret" and value is not None and not is_reference(value):
+        return MASK
     if isinstance(value, str):
         return _PASSWORD.sub(lambda found: f"{found[3]}{MASK}" if found[3] else f"{found[1]}:{MASK}@", value)
     return list(value) if isinstance(value, tuple) else value

@@ -173,7 +173,7 @@ FLAG = Kind(words="true or false", read=_flag)
 ENDPOINTS = Kind(words="a list of texts or of {url, labels}", read=_endpoints)
 HEADERS = Kind(words="a table of texts", read=_headers)
 TABLE = Kind(words="a table", read=_table)
-_SECRETIVE = frozenset({"headers", "auth", "connection_string"})
+_SECRETIVE = frozenset({"headers", "auth", "connection_string", "secret"})
 """Keys whose value no message repeats: it may be a secret in the wrong form."""
 
 KEYS: tuple[Key, ...] = (
