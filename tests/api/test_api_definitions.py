@@ -162,6 +162,24 @@ async def test_services_come_and_go(api: Api) -> None:
     assert (await api.call("DELETE", "/v1/services/cars")).status == 404
 
 
+async def test_a_service_of_another_make_is_told_as_it_was_given(api: Api) -> None:
+    body = {
+        "url": "https://127.0.0.1:9/cars",
+        "auth": {"user": "ada", "password": "env:CARS"},
+        "tls": {"ca": "/etc/ca.pem"},
+        "methods": {"reserve": {"verb": "PUT", "path": "/cars/{input.car}", "output": "${reply.body.id}"}},
+    }
+
+    made = await api.call("PUT", "/v1/services/cars", body)
+    wrong = {**body, "methods": {"reserve": {"verb": "PUTT"}}}
+    refused = await api.call("PUT", "/v1/services/cars", wrong)
+
+    assert made.status == 201
+    assert {key: made.json[key] for key in body if key != "url"} == {key: body[key] for key in body if key != "url"}
+    assert refused.status == 422
+    assert "'PUTT' is no verb. Did you mean 'PUT'?" in refused.json["detail"]
+
+
 async def test_a_service_under_a_key(api: Api) -> None:
     body = {"url": "http://127.0.0.1:9/cars"}
 
