@@ -99,6 +99,10 @@ class Invoker(Protocol):
         """Give back a place that will not be used."""
         ...
 
+    def set_share(self, replicas: int) -> None:
+        """Take the part of every service's limits that falls to one of so many processes that share them."""
+        ...
+
     async def invoke(self, invocation: Invocation) -> Reply:
         """Send one request under a place taken before, and give the place back.
 

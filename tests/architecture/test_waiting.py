@@ -10,7 +10,7 @@ SLEEPS = ("time.sleep", "asyncio.sleep", "anyio.sleep", "sleep")
 ALLOWED = {
     "tests/api/scenario_plays.py": "plays scenarios in which people act at a moment of a real clock",
     "tests/engine/engine_plays.py": "plays scenarios in which people act at a moment of a real clock",
-    "tests/engine/test_engine_outage.py": "starts executions at a steady rate of a real clock, as users do",
+    "tests/engine/test_engine_outage.py": "executions come evenly at a rate, which is what is measured",
     "tests/services/misbehaving.py": "a server that is slow on purpose",
 }
 """Files that may sleep, each with its reason: the passing of time is what they test or play."""

@@ -169,6 +169,7 @@ class WatchedInvoker:
         self.wait_ms: Callable[[str], int] = invoker.wait_ms
         self.reserve: Callable[[str], Slot] = invoker.reserve
         self.release: Callable[[str], None] = invoker.release
+        self.set_share: Callable[[int], None] = invoker.set_share
         self.aclose: Callable[[], Any] = invoker.aclose
 
     @property

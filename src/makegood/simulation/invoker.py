@@ -47,6 +47,9 @@ class ScriptedInvoker:
     def release(self, service: str) -> None:
         """Nothing is held."""
 
+    def set_share(self, replicas: int) -> None:
+        """There are no limits to be shared."""
+
     async def invoke(self, invocation: Invocation) -> Reply:
         """One request, read, booked and answered as the script says."""
         if invocation.service in self.services.down:
