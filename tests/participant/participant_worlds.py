@@ -18,9 +18,9 @@ import apsw
 import asyncpg
 import psycopg
 import sqlalchemy
+from tests import postgres_cluster
 
 from makegood.participant import Barrier
-from tests import postgres_cluster
 
 EFFECT = "CREATE TABLE effect (step text NOT NULL, what text NOT NULL)"
 INSERT = "INSERT INTO effect (step, what) VALUES ({}, {})"

@@ -31,22 +31,22 @@ class Service:
         self.called: list[tuple[str, Any]] = []
         self.barrier = world.barrier(**given)
 
-        async def reserve_async(db: Any, input: Any, call: Any) -> Any:
+        async def reserve_async(db: Any, input: Any, call: Any) -> Any:  # noqa: A002
             self.called.append(("reserve", call))
             await world.effect(db, effect_key(call), "reserved")
             return self.answer(input)
 
-        def reserve(db: Any, input: Any, call: Any) -> Any:
+        def reserve(db: Any, input: Any, call: Any) -> Any:  # noqa: A002
             self.called.append(("reserve", call))
             world.effect(db, effect_key(call), "reserved")
             return self.answer(input)
 
-        async def cancel_async(db: Any, call: Any, input: Any, done: Any) -> Any:
+        async def cancel_async(db: Any, call: Any, input: Any, done: Any) -> Any:  # noqa: A002
             self.called.append(("cancel", done))
             await world.effect(db, effect_key(call), "cancelled")
             return self.answer(input)
 
-        def cancel(db: Any, call: Any, input: Any, done: Any) -> Any:
+        def cancel(db: Any, call: Any, input: Any, done: Any) -> Any:  # noqa: A002
             self.called.append(("cancel", done))
             world.effect(db, effect_key(call), "cancelled")
             return self.answer(input)
@@ -55,21 +55,21 @@ class Service:
         self._cancel = self.barrier(cancel_async if world.is_async else cancel)
 
     @staticmethod
-    def answer(input: Any) -> Any:
-        match input:
+    def answer(asked: Any) -> Any:
+        match asked:
             case {"reject": code}:
                 raise Rejected(code, "no", {"left": 0})
             case {"break": words}:
                 raise RuntimeError(words)
             case {"poll": seconds}:
                 return Ongoing(seconds)
-        return {"room": 12, "guest": input}
+        return {"room": 12, "guest": asked}
 
-    async def reserve(self, input: Any, key: str) -> Any:
-        return await told(self._reserve, input, key)
+    async def reserve(self, asked: Any, key: str) -> Any:
+        return await told(self._reserve, asked, key)
 
-    async def cancel(self, input: Any, key: str) -> Any:
-        return await told(self._cancel, input, key)
+    async def cancel(self, asked: Any, key: str) -> Any:
+        return await told(self._cancel, asked, key)
 
 
 async def told(function: Any, *given: Any) -> Any:
@@ -169,15 +169,15 @@ async def test_another_request_under_the_same_key_is_refused(world: World) -> No
 
 async def test_what_is_ongoing_is_let_through_again_until_it_is_done(world: World) -> None:
     service = Service(world)
-    input = {"poll": 2.5}
+    asked = {"poll": 2.5}
 
-    first = await service.reserve(input, "x:hotel:do")
-    second = await service.reserve(input, "x:hotel:do")
+    first = await service.reserve(asked, "x:hotel:do")
+    second = await service.reserve(asked, "x:hotel:do")
 
     assert (first.poll_after_s, second.poll_after_s) == (2.5, 2.5)
     assert world.effects() == [("x:hotel", "reserved")] * 2  # each answer says what was done is to stay
     assert await service.cancel(None, "x:hotel:undo") == {"room": 12, "guest": None}
-    assert (await service.reserve(input, "x:hotel:do"))[0] == "undone"
+    assert (await service.reserve(asked, "x:hotel:do"))[0] == "undone"
 
 
 async def test_an_undo_may_be_ongoing_itself(world: World) -> None:
