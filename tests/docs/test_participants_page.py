@@ -15,6 +15,7 @@ import pytest
 from pages import ROOT, blocks
 from tests import postgres_cluster
 
+import makegood as mg
 from makegood.participant.statements import DIALECTS, Dialect, statements
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +176,7 @@ async def ask(app: Any, path: str, body: Any, key: str) -> tuple[int, Any]:
 
 @pytest.mark.parametrize("number", [0, 2], ids=["ten lines", "middleware"])
 async def test_the_programs_do_what_a_participant_owes(hotel: Path, number: int) -> None:
-    program: dict[str, Any] = {}
+    program: dict[str, Any] = {"__name__": "hotel"}
     exec(compile(PYTHON[number], str(PAGE), "exec"), program)
     app = program["app"]
 
@@ -192,9 +193,7 @@ async def test_the_programs_do_what_a_participant_owes(hotel: Path, number: int)
 
 
 def test_the_local_service_works(hotel: Path) -> None:
-    import makegood as mg
-
-    program: dict[str, Any] = {}
+    program: dict[str, Any] = {"__name__": "hotel"}
     exec(compile(PYTHON[3], str(PAGE), "exec"), program)
     flow = mg.workflow("trip", mg.call("room", "hotels.reserve"), output="${steps.room.workflow}")
 
@@ -203,11 +202,3 @@ def test_the_local_service_works(hotel: Path) -> None:
 
         assert engine.run_sync(flow, {"guest": "Ada"}) == "trip"
     assert bookings(hotel) == [("Ada",)]
-
-
-def test_the_form_for_sqlalchemy_is_the_tested_one() -> None:
-    tested = (ROOT / "tests/participant/participant_worlds.py").read_text(encoding="utf-8")
-    body = re.sub(r": (sqlalchemy\.Connection|Any)\b| -> \w+", "", tested).replace("sqlalchemy.text(", "text(")
-    shown = PYTHON[1][PYTHON[1].index("    dialect =") :].strip()
-
-    assert one_line(shown) in one_line(body.replace("each for at, each", "value for at, value"))

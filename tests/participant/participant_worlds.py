@@ -26,31 +26,18 @@ EFFECT = "CREATE TABLE effect (step text NOT NULL, what text NOT NULL)"
 INSERT = "INSERT INTO effect (step, what) VALUES ({}, {})"
 
 
-class Alchemy:
-    """A connection of SQLAlchemy, in the form that `makegood.participant.Connection` asks for."""
+PAGE = Path(__file__).parents[2] / "docs/howto/participants.md"
 
-    dialect = "postgres"
 
-    def __init__(self, native: sqlalchemy.Connection) -> None:
-        self.native = native
-
-    def begin(self) -> bool:
-        self.native.begin()
-        return True
-
-    def run(self, statement: str, values: Any) -> Any:
-        named = re.sub(r"\$(\d+)", r":v\1", statement)
-        result = self.native.execute(sqlalchemy.text(named), {f"v{at}": each for at, each in enumerate(values, 1)})
-        return result.fetchall() if result.returns_rows else []
-
-    def commit(self) -> None:
-        self.native.commit()
-
-    def rollback(self) -> None:
-        self.native.rollback()
-
-    def close(self) -> None:
-        self.native.close()
+def of_the_page(name: str) -> Any:
+    """A class that the how-to page shows, run as it stands there."""
+    block = re.search(
+        rf"^```python\n((?:(?!^```).)*^class {name}\b.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert block is not None
+    found: dict[str, Any] = {"__name__": "page"}
+    exec(compile(block[1], str(PAGE), "exec"), found)
+    return found[name]
 
 
 @dataclass
@@ -118,7 +105,7 @@ def world_of(kind: str, folder: Path) -> Iterator[World]:
             "asyncpg": lambda: asyncpg.connect(dsn),
             "psycopg": lambda: psycopg.connect(dsn),
             "psycopg_async": lambda: psycopg.AsyncConnection.connect(dsn),
-            "sqlalchemy": lambda: Alchemy(engine.connect()),
+            "sqlalchemy": lambda: of_the_page("Alchemy")(engine.connect()),
         }
         yield World(kind, connects[kind], insert, lambda statement: [tuple(row) for row in server.ask(name, statement)])
     finally:
