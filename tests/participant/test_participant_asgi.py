@@ -214,6 +214,8 @@ def hotel(barrier: Barrier) -> Methods:
                 raise Rejected("sold_out", "none left")
             case "later":
                 return Ongoing(0.25)
+            case "told":
+                return Ongoing(None)
             case "fire":
                 raise RuntimeError("secret")
             case "set":
@@ -273,6 +275,15 @@ async def test_an_ongoing_call_says_when_to_ask_again(methods: tuple[Methods, Wo
     answer = await ask(methods[0], "/reserve", "later", "x:a:do")
 
     assert (answer[0], answer[1]["makegood-poll-after"]) == (202, "0.25")
+
+
+async def test_a_call_that_will_be_told_of_is_accepted_once(methods: tuple[Methods, World]) -> None:
+    app, world = methods
+    answers = [await ask(app, "/reserve", "told", "x:a:do", **{"makegood-callback": "http://here"}) for _ in range(2)]
+
+    assert [each[0] for each in answers] == [202, 202]
+    assert "makegood-poll-after" not in answers[0][1]
+    assert len(world.effects()) == 1
 
 
 async def test_a_database_that_is_not_there_is_no_outcome(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+from tests import postgres_cluster
 
 from makegood.participant import Barrier, NotDone, effect_key
-from tests import postgres_cluster
 
 pytestmark = pytest.mark.anyio
 

@@ -36,8 +36,9 @@ class Answer:
     def fate(self) -> Fate:
         """What comes of the delivery's transaction.
 
-        `done`: kept, with its effects. `ongoing`: its effects are, and the same key will be asked again.
-        `rejected`: kept, without effects. `open`: nothing is kept; the same key begins anew.
+        `done`: kept, with its effects; so is a 202 whose end is told by a callback. `ongoing`: its effects are kept,
+        and the same key will be asked again. `rejected`: kept, without effects. `open`: nothing is kept; the same key
+        begins anew.
         """
         if self.status == 202 and self.poll_after_s is not None:
             return "ongoing"
@@ -73,8 +74,8 @@ def value_of(answer: Answer) -> Any:
     Raises:
         Rejected: The answer is a refusal.
     """
-    if answer.fate == "ongoing":
-        return Ongoing(answer.poll_after_s or 0.0)
+    if answer.status == 202:
+        return Ongoing(answer.poll_after_s)
     value = json.loads(answer.body)
     if answer.fate == "done":
         return value

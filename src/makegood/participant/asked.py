@@ -26,6 +26,7 @@ class Delivery:
         step: Name of the step instance, for example `ship[3]`; empty if the caller did not say.
         attempt: From 1.
         deadline_ms: Milliseconds since the epoch, UTC, after which no answer is awaited; None: not said.
+        callback: Where to tell what came of it, for a call that is answered 202 and told later; None: nowhere.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Delivery:
     step: str = ""
     attempt: int = 1
     deadline_ms: int | None = None
+    callback: str | None = None
 
     @property
     def undo(self) -> bool:
@@ -62,6 +64,7 @@ def delivery_of(headers: Mapping[str, str]) -> Delivery | None:
         headers.get("makegood-step", ""),
         int(attempt) if attempt.isdecimal() and len(attempt) < 10 else 1,
         _milliseconds(headers.get("makegood-deadline", "")),
+        headers.get("makegood-callback"),
     )
 
 
