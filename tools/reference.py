@@ -22,6 +22,7 @@ import typer
 import yaml
 
 import makegood
+import makegood.participant
 from makegood import errors
 from makegood.api.description import statuses
 from makegood.api.problems import CODES
@@ -520,6 +521,19 @@ def python() -> str:
     return page("Python", "the public names of src/makegood/__init__.py", *parts)
 
 
+def participant() -> str:
+    """What services import."""
+    parts = [TEXTS["intro"]["participant"]]
+    for name in makegood.participant.__all__:
+        thing = getattr(makegood.participant, name)
+        if name in makegood.__all__:
+            parts.append(f"## {name}\n\nThe same as [`makegood.{name}`](python.md#{name.lower()}).\n")
+            continue
+        parts += [f"## {name}\n", f"```python\n{signature(name, thing)}\n```\n", prose(thing.__doc__) + "\n"]
+        parts += list(_methods(thing)) if inspect.isclass(thing) else []
+    return page("Participant", "the public names of src/makegood/participant/__init__.py", *parts)
+
+
 def _methods(kind: type) -> Iterator[str]:
     for name, found in vars(kind).items():
         if name.startswith("_") or not (inspect.isfunction(found) or isinstance(found, property)):
@@ -581,4 +595,5 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/expressions.md": expressions,
     "docs/reference/http.md": http_api,
     "docs/reference/python.md": python,
+    "docs/reference/participant.md": participant,
 }

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         Fenced,
         InputError,
         MakegoodError,
+        NotDone,
         NotFound,
+        Ongoing,
         Problem,
         Refused,
         Rejected,
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from makegood.language.changes import Change, changes
     from makegood.model import Limits
     from makegood.ports import Query
-    from makegood.services import Call, Ongoing, ServiceConfig
+    from makegood.services import Call, ServiceConfig
 
     __version__: str
 
@@ -80,6 +82,7 @@ __all__ = [
     "InputError",
     "Limits",
     "MakegoodError",
+    "NotDone",
     "NotFound",
     "Ongoing",
     "Problem",
@@ -122,7 +125,6 @@ _HOMES = {
     "Engine": "makegood.engine.client",
     "Execution": "makegood.engine.handle",
     "Limits": "makegood.model",
-    "Ongoing": "makegood.services",
     "Query": "makegood.ports",
     "ServiceConfig": "makegood.services",
     "Settings": "makegood.core.judgement",

@@ -29,6 +29,7 @@ The tree (each has a stable `code`; a message says what happened, which one, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -210,6 +211,34 @@ class Rejected(ServiceError):
         self.message = message
         self.details = details
         super().__init__(message or code)
+
+
+class NotDone(ServiceError):
+    """Raised by a local service: nothing was done, and the same call should come again; as 425 over HTTP.
+
+    Args:
+        message: For people.
+    """
+
+    code = "not_done"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or "nothing was done")
+
+
+class Ongoing(Exception):
+    """Returned or raised by a local service: accepted, call again with the same key.
+
+    Args:
+        poll_after_s: When to call again, in seconds; fractions are allowed. None: never, what came of it
+            will be told by `engine.call_back`.
+    """
+
+    def __init__(self, poll_after_s: float | None = 1.0) -> None:
+        if poll_after_s is not None and (not math.isfinite(poll_after_s) or poll_after_s < 0):
+            raise ValueError(f"poll_after_s must be None or a number of seconds from 0, not {poll_after_s!r}")
+        self.poll_after_s = poll_after_s
+        super().__init__("what comes of it will be told" if poll_after_s is None else f"again after {poll_after_s} s")
 
 
 class ExecutionEnded(MakegoodError):

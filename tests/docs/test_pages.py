@@ -19,7 +19,7 @@ from makegood.language import load
 DEFINITIONS = [block for block in blocks("yaml", "json") if re.search(r"\bsteps\b", block.text)]
 CONFIGURATIONS = [block for block in blocks("toml") if re.search(r"^\[", block.text, re.MULTILINE)]
 PYTHON = list(blocks("python"))
-GENERATED = {"docs/reference/python.md"}  # signatures, not programs
+GENERATED = {"docs/reference/python.md", "docs/reference/participant.md"}  # signatures, not programs
 HOW_TO = sorted((ROOT / "docs/howto").glob("*.md"))
 LINK = re.compile(r"\]\(([^)#\s]+)")
 GLUE = {"&", "&&", "|", "||", ";", ">", "2>", ">>"}

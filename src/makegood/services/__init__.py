@@ -3,8 +3,9 @@
 Imports nothing of the engine, the storage or the language: it sends one request and says what came of it.
 """
 
+from makegood.errors import Ongoing
 from makegood.services.config import ServiceConfig
-from makegood.services.local import LocalService, Ongoing
+from makegood.services.local import LocalService
 from makegood.services.methods import Call
 from makegood.services.registry import Registry
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import math
 from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
 from makegood.core.outcome import Reply
-from makegood.errors import Rejected, nearest
+from makegood.errors import NotDone, Ongoing, Rejected, nearest
 from makegood.ports import Invocation
 from makegood.services.bounded import Bounded, Overran
 from makegood.services.deadline import Deadline
@@ -26,21 +25,6 @@ from makegood.services.threads import Threads
 THREADS_MAX = 32
 _MESSAGE_MAX = 500
 _log = logging.getLogger("makegood.services")
-
-
-class Ongoing(Exception):
-    """Returned or raised by a local service: accepted, call again with the same key.
-
-    Args:
-        poll_after_s: When to call again, in seconds; fractions are allowed. None: never, what came of it
-            will be told by `engine.call_back`.
-    """
-
-    def __init__(self, poll_after_s: float | None = 1.0) -> None:
-        if poll_after_s is not None and (not math.isfinite(poll_after_s) or poll_after_s < 0):
-            raise ValueError(f"poll_after_s must be None or a number of seconds from 0, not {poll_after_s!r}")
-        self.poll_after_s = poll_after_s
-        super().__init__("what comes of it will be told" if poll_after_s is None else f"again after {poll_after_s} s")
 
 
 class LocalService:
@@ -125,6 +109,8 @@ class LocalService:
             return _ongoing(error)
         if isinstance(error, Rejected):
             return _rejected(error)
+        if isinstance(error, NotDone):
+            return Reply("not_sent", code=error.code, message=_described(error))
         _log.warning(
             "%s.%s raised at step %s, attempt %d", self._name, invocation.method, invocation.step,
             invocation.attempt, exc_info=error,

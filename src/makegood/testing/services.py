@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from makegood.core.program import Program
-from makegood.errors import ConfigurationError, InputError, Rejected, nearest
+from makegood.errors import ConfigurationError, InputError, NotDone, Ongoing, Rejected, nearest
 from makegood.language.problems import Problems
-from makegood.services.local import Ongoing
 from makegood.services.methods import Call as LocalCall
 from makegood.services.methods import Method, methods_of
 from makegood.simulation import form
@@ -73,6 +72,8 @@ class PlayedServices(ScriptedServices):
                 return ongoing_(answer.poll_after_s).scripted
             case Rejected():
                 return rejected(answer.code, answer.message, answer.details).scripted
+            case NotDone():
+                return status(425, {"error": {"code": answer.code, "message": str(answer)}}).scripted
             case _Waits() | InputError():
                 raise answer
             case Exception():
