@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -55,3 +56,15 @@ def _rank(path: Path) -> int:
     except ValueError:
         return 0
     return ORDER.index(folder) if folder in ORDER else len(ORDER) - len(LATE) - 1
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests have measured, of those that passed too."""
+    reports = [each for category in ("passed", "failed") for each in terminalreporter.stats.get(category, [])]
+    measured = [(each.nodeid, each.user_properties) for each in reports if each.when == "call" and each.user_properties]
+    if measured:
+        terminalreporter.section("measured")
+    for nodeid, properties in measured:
+        terminalreporter.write_line(nodeid)
+        for name, value in properties:
+            terminalreporter.write_line(f"    {name}: {value}")
