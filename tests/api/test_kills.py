@@ -20,12 +20,12 @@ from served_replicas import Desk
 from tests.postgres_cluster import database
 
 KILLS = int(os.environ.get("KILLS", "300"))
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300 + 2 * KILLS)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(300 + 2 * KILLS)]
 
 SEED = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000))
-ALONE = KILLS // 3
+ALONE = KILLS // 6
 """Of a server that has no other beside it."""
-CALLS_BETWEEN = 200
+CALLS_BETWEEN = 150
 """At most, of all replicas together, from one that was started to its end: more than what a kill interrupts."""
 AT_ONCE = 4
 """Executions for each server."""

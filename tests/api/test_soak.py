@@ -31,7 +31,7 @@ AT_ONCE = 16
 DELAY_S = 0.1
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300 + SOAK_S)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300 + SOAK_S)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
