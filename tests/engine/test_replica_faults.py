@@ -36,7 +36,7 @@ async def test_killed_replicas_lose_no_execution_and_repeat_no_recorded_step(dsn
         try:
             ids = await started(engine, COUNT)
             for _ in range(4):
-                await judge.until_calls(min(len(judge.calls) + 60, COUNT * STEPS))
+                await judge.until_calls(min(len(judge.calls) + 40, COUNT * STEPS))
                 victim = replicas.pop(chance.randrange(len(replicas)))
                 victim.send(signal.SIGKILL)
                 await victim.gone()
