@@ -18,14 +18,17 @@ setup: ## .venv with everything to work on makegood (done again only when a lock
 demo: runtime ## a real saga: success, a failure made good, a kill in the middle and the resume
 	@$(VENV)/python examples/demo.py
 
-test: setup ## all tests; fast ones first
-	$(VENV)/python -m pytest
+# Two at once by default: many wait more than they compute. Those that fill the machine themselves come last, alone.
+test: setup ## all tests; fast ones first (make test WORKERS=1: one after another)
+	$(VENV)/python -m pytest -n $(or $(WORKERS),2) --maxschedchunk 1 -m "not alone"; most=$$?; \
+	$(VENV)/python -m pytest -m alone; alone=$$?; \
+	exit $$((most | alone))
 
 quick: setup ## the tests that take no seconds
 	$(VENV)/python -m pytest -x -q -m "not slow"
 
-soak: setup ## servers under load and faults for SOAK minutes (make soak SOAK=60); OLDER names a revision to upgrade from
-	SOAK=$(or $(SOAK),10) OLDER=$(OLDER) $(VENV)/python -m pytest -q tests/api/test_soak.py tests/api/test_api_scenarios.py tests/engine/test_replica_faults.py tests/engine/test_database_faults.py
+soak: setup ## servers under load and faults for SOAK minutes (make soak SOAK=60 KILLS=10000); OLDER: a revision to upgrade from
+	SOAK=$(or $(SOAK),10) KILLS=$(or $(KILLS),300) OLDER=$(OLDER) $(VENV)/python -m pytest -q tests/api/test_soak.py tests/api/test_kills.py tests/api/test_api_scenarios.py tests/engine/test_replica_faults.py tests/engine/test_database_faults.py
 
 # Every check runs, so that one pass shows all there is to mend; any failure fails the target.
 check: setup ## lint, types, layers, locks, docs

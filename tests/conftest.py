@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -45,8 +46,16 @@ def anyio_backend() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order by folder; within a folder as collected, and what takes seconds after all the rest."""
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is not None, _rank(item.path)))
+    """Order by folder; within one as collected, and what takes seconds after all the rest, the longest of it first.
+
+    So that of several that work at once none is left with minutes to go when the others have nothing more.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        slow, minutes = (item.get_closest_marker(name) is not None for name in ("slow", "minutes"))
+        return slow, not minutes, _rank(item.path)
+
+    items.sort(key=place)
 
 
 def _rank(path: Path) -> int:
@@ -55,3 +64,15 @@ def _rank(path: Path) -> int:
     except ValueError:
         return 0
     return ORDER.index(folder) if folder in ORDER else len(ORDER) - len(LATE) - 1
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests have measured, of those that passed too."""
+    reports = [each for category in ("passed", "failed") for each in terminalreporter.stats.get(category, [])]
+    measured = [(each.nodeid, each.user_properties) for each in reports if each.when == "call" and each.user_properties]
+    if measured:
+        terminalreporter.section("measured")
+    for nodeid, properties in measured:
+        terminalreporter.write_line(nodeid)
+        for name, value in properties:
+            terminalreporter.write_line(f"    {name}: {value}")

@@ -97,14 +97,16 @@ class Served:
             connection.close()
 
 
+def ports_of(pid: int) -> set[int]:
+    """From which ports a process has TCP connections."""
+    try:
+        held = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:
+        return set()
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(words[1].split(":")[1], 16) for words in connections if f"socket:[{words[9]}]" in held}
+
+
 def has_port(pid: int, port: int) -> bool:
     """Whether a process has a TCP connection from that port."""
-    inodes = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        if int(words[1].split(":")[1], 16) == port:
-            inodes.add(f"socket:[{words[9]}]")
-    try:
-        return any(os.readlink(each) in inodes for each in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False
+    return port in ports_of(pid)

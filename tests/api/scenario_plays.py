@@ -71,13 +71,15 @@ class Several:
         source: Where the code is that they run; None for the one here.
 
     Attributes:
+        count: Of servers.
+        living: Those that run and are asked.
         kills: How many have been killed.
     """
 
     def __init__(self, folder: Path, dsn: str, count: int, source: Path | None = None) -> None:
-        self._folder, self._dsn, self._count = folder, dsn, count
+        self._folder, self._dsn, self.count = folder, dsn, count
         self.source = source
-        self._living: list[Served] = []
+        self.living: list[Served] = []
         self._services: dict[str, dict[str, Any]] = {}
         self._turn = itertools.count()
         self._keys = itertools.count()
@@ -85,12 +87,12 @@ class Several:
         self.kills = 0
 
     async def __aenter__(self) -> Self:
-        await asyncio.gather(*(self._start() for _ in range(self._count)))
+        await asyncio.gather(*(self._start() for _ in range(self.count)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*self._starting)
-        for each in self._living:
+        for each in self.living:
             each.__exit__()
 
     async def _start(self) -> None:
@@ -101,13 +103,17 @@ class Several:
                 told[name] = value
                 await asyncio.to_thread(partial(served.ask, "PUT", f"/v1/services/{name}", value))
             told = {name: value for name, value in told.items() if name in self._services}
-        self._living.append(served)
+        self.living.append(served)
+
+    def is_older(self, served: Served) -> bool:
+        """Whether it runs other code than that here."""
+        return "PYTHONPATH" in served.environment
 
     def kill(self, port: int) -> bool:
         """Kill the server that has this port, and have another one started; whether there is one."""
-        for each in self._living:
+        for each in self.living:
             if has_port(each.process.pid, port):
-                self._living.remove(each)
+                self.living.remove(each)
                 each.process.kill()
                 each.__exit__()
                 self.kills += 1
@@ -120,10 +126,12 @@ class Several:
     @contextlib.asynccontextmanager
     async def without_one(self) -> AsyncIterator[Served]:
         """The one that came first, which is asked nothing meanwhile; if it has ended by then, another is started."""
-        served = self._living.pop(0)
+        while not self.living:
+            await asyncio.sleep(0.01)
+        served = self.living.pop(0)
         yield served
         if served.process.poll() is None:
-            self._living.append(served)
+            self.living.append(served)
             return
         served.__exit__()
         await self._start()
@@ -134,10 +142,10 @@ class Several:
         give_up_at_s = time.monotonic() + PATIENCE_S
         status, told = 0, None
         while time.monotonic() < give_up_at_s:
-            if not self._living:
+            if not self.living:
                 await asyncio.sleep(0.05)
                 continue
-            served = self._living[next(self._turn) % len(self._living)]
+            served = self.living[next(self._turn) % len(self.living)]
             asked = partial(served.ask, method, target, value, **({"Idempotency_Key": key} if method == "POST" else {}))
             try:
                 status, told = await asyncio.to_thread(asked)
@@ -151,13 +159,13 @@ class Several:
 
     async def put_service(self, name: str, value: dict[str, Any]) -> None:
         self._services[name] = value
-        for each in list(self._living):
+        for each in list(self.living):
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(partial(each.ask, "PUT", f"/v1/services/{name}", value))
 
     async def forget_services(self) -> None:
         names, self._services = list(self._services), {}
-        for each in list(self._living):
+        for each in list(self.living):
             for name in names:
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(partial(each.ask, "DELETE", f"/v1/services/{name}"))

@@ -6,6 +6,7 @@ import http.server
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -69,6 +70,7 @@ class Quiet(http.server.ThreadingHTTPServer):
     """Says nothing of callers that die."""
 
     daemon_threads = True
+    request_queue_size = 256  # Of 5, the kernel drops what many connect at once.
 
     def handle_error(self, *_: object) -> None:
         pass
@@ -79,12 +81,19 @@ class Desk:
 
     It does all that it is asked, but `refuse`.
 
+    Args:
+        delay_s: Before each answer.
+
     Attributes:
         calls: (method of the service, Idempotency-Key) in order of arrival.
+        arrivals: (monotonic time in seconds, Idempotency-Key, the caller's port), likewise.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, delay_s: float = 0.0) -> None:
         self.calls: list[tuple[str, str]] = []
+        self.arrivals: list[tuple[float, str, int]] = []
+        self._counts: Counter[str] = Counter()
+        self._over = threading.Event()
         self._changed = threading.Condition()
         self._free = threading.Event()
         self._free.set()
@@ -95,9 +104,13 @@ class Desk:
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                key = self.headers["Idempotency-Key"]
                 with desk._changed:
-                    desk.calls.append((self.path.rpartition("/")[2], self.headers["Idempotency-Key"]))
+                    desk.arrivals.append((time.monotonic(), key, self.client_address[1]))
+                    desk._counts[key.partition(":")[0]] += 1
+                    desk.calls.append((self.path.rpartition("/")[2], key))
                     desk._changed.notify_all()
+                desk._over.wait(delay_s)
                 desk._free.wait(PATIENCE_S)
                 body = b'{"done": true}'
                 try:
@@ -121,9 +134,14 @@ class Desk:
     def let_go(self) -> None:
         self._free.set()
 
-    def until_calls(self, count: int) -> None:
+    def count(self, execution_id: str) -> int:
+        """How many calls an execution has made."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.calls) >= count, PATIENCE_S), self.calls
+            return self._counts[execution_id]
+
+    def until_calls(self, count: int, patience_s: float = PATIENCE_S) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.calls) >= count, patience_s), self.calls[-50:]
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -132,6 +150,7 @@ class Desk:
 
     def __exit__(self, *_: object) -> None:
         self.let_go()
+        self._over.set()
         self._server.shutdown()
         self._thread.join(PATIENCE_S)
         self._server.server_close()

@@ -47,7 +47,7 @@ def asked(served: Served, token: str, folder: Path, *words: str) -> tuple[int, i
         (("--phases", "fuzzing", "-n", "4"), 80),
         pytest.param(
             ("--phases", "coverage,fuzzing", "-n", "950"), 20_000,
-            marks=[pytest.mark.slow, pytest.mark.timeout(3_000)],
+            marks=[pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(3_000)],
         ),
     ],
     ids=["a few", "20,000"],

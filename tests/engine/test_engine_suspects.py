@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from engines import Counting, EngineOn, HandClock, one, until
 
+from makegood.engine.suspects import Suspects
+from makegood.errors import Refused
 from makegood.storage.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +72,63 @@ async def test_suspects_are_resumed_one_at_a_time() -> None:
         assert await engine.result(first) == first
         clock.set(engine, 6_000)
         assert await engine.result(other) == other
+
+
+class Trials:
+    """Who is tried, without an engine."""
+
+    def __init__(self) -> None:
+        self.here: set[str] = set()
+        self.suspects = Suspects(
+            MemoryStore(), self.here.__contains__, HandClock(), enabled=True, lease_ms=1_000
+        )  # fmt: skip
+
+    def begins(self, execution_id: str, deaths: int) -> bool:
+        try:
+            self.suspects.check_turn(SimpleNamespace(execution_id=execution_id, crashes=deaths))
+        except Refused:
+            return False
+        self.here.add(execution_id)
+        return True
+
+
+async def test_for_each_suspect_that_does_no_harm_one_more_is_tried_at_once() -> None:
+    trials = Trials()
+    assert [trials.begins(each, 2) for each in "abcdef"] == [True, False, False, False, False, False]
+    assert trials.suspects.next_turn() is None
+    turns = []
+    for _ in range(3):
+        trials.here.clear()
+        turns.append("")
+        while (turn := trials.suspects.next_turn()) is not None:
+            assert trials.begins(turn, 2)
+            turns[-1] += turn
+    assert turns == ["bc", "def", ""]
+
+
+async def test_from_the_third_death_on_a_suspect_is_tried_alone() -> None:
+    trials = Trials()
+    assert [trials.begins("a", 2), trials.begins("p", 3)] == [True, False]
+    trials.here.clear()
+    assert trials.suspects.next_turn() == "p"
+    assert [trials.begins("p", 3), trials.begins("b", 2), trials.begins("q", 3)] == [True, False, False]
+    assert trials.suspects.next_turn() is None
+    trials.here.clear()
+    assert trials.suspects.next_turn() == "b"
+    assert trials.begins("b", 2)
+    assert trials.suspects.next_turn() is None, "q waits until it is alone"
+
+
+async def test_many_who_were_near_when_processes_died_go_on_without_waiting_for_time_to_pass() -> None:
+    store, service, clock = MemoryStore(), Counting(), HandClock()
+    names = [f"e{number}" for number in range(40)]
+    await begun(store, *names)
+    service.gate.set()
+    async with clock.engine(await deaths(store, 1)) as engine:
+        engine.register("s", service)
+        await engine.resume()
+
+        assert [await engine.result(each) for each in names] == names
 
 
 async def test_after_five_deaths_an_execution_is_quarantined_and_says_so_and_the_rest_goes_on() -> None:

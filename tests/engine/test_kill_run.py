@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +25,10 @@ import makegood as mg
 from makegood.core import events as ev
 from makegood.core.events import Record
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(290)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-KILLS = int(os.environ.get("MAKEGOOD_KILLS", "100"))
+KILLS = int(os.environ.get("MAKEGOOD_KILLS", "50"))
 DELAY_MS = 60
 TIMEOUT_S = 1.5
 """Before it undoes a lost call, the engine waits for the deadline which that call carried: a short one, here."""
@@ -202,9 +202,12 @@ async def one_kill(world: World, number: int, case: str, seed: int) -> tuple[str
     return f"{execution_id} ({case}, killed after {after_s:.3f} s)", await wrongs(world, execution_id, case, told)
 
 
-async def test_a_run_that_is_killed_at_any_moment_ends_once_and_redoes_nothing_recorded(tmp_path: Path) -> None:
+async def test_a_run_that_is_killed_at_any_moment_ends_once_and_redoes_nothing_recorded(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     seed = int(os.environ.get("MAKEGOOD_KILL_SEED", time.time_ns() % 1_000_000))
-    print(f"MAKEGOOD_KILL_SEED={seed}")
+    record_property("MAKEGOOD_KILL_SEED", seed)
+    record_property("kills", KILLS)
     cases = [list(ENDS)[number % 2] for number in range(KILLS)]
     # One of them mostly waits for the deadline of a lost call.
     three = asyncio.Semaphore(3)

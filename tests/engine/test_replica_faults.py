@@ -18,6 +18,9 @@ from served import has_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+COUNT = 60
+"""Executions."""
+
 
 @pytest.fixture
 def dsn() -> Iterator[str]:
@@ -28,26 +31,26 @@ def dsn() -> Iterator[str]:
 async def test_killed_replicas_lose_no_execution_and_repeat_no_recorded_step(dsn: str) -> None:
     chance = random.Random(7)
     async with Judge() as judge, starter(dsn) as engine:
-        judge.delay_s = 0.25
+        judge.delay_s = 0.1
         replicas = [await Replica(dsn, judge.url).ready() for _ in range(3)]
         try:
-            ids = await started(engine, 100)
+            ids = await started(engine, COUNT)
             for _ in range(4):
-                await judge.until_calls(min(len(judge.calls) + 60, 100 * STEPS))
+                await judge.until_calls(min(len(judge.calls) + 40, COUNT * STEPS))
                 victim = replicas.pop(chance.randrange(len(replicas)))
                 victim.send(signal.SIGKILL)
                 await victim.gone()
                 victim.close()
                 replicas.append(await Replica(dsn, judge.url).ready())
 
-            assert Counter(await ends(engine, ids)) == {"completed": 100}
+            assert Counter(await ends(engine, ids)) == {"completed": COUNT}
         finally:
             for each in replicas:
                 each.close()
         times = judge.times()
-        assert len(times) == 100 * STEPS
+        assert len(times) == COUNT * STEPS
         # Only what was in flight at a kill is called again.
-        assert sum(times.values()) - len(times) <= 4 * 100
+        assert sum(times.values()) - len(times) <= 4 * COUNT
         assert recorded_twice(dsn) == []
 
 

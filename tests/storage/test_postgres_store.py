@@ -17,9 +17,11 @@ from tests.storage.appends import first, then
 from makegood.errors import Conflict, Fenced, MakegoodError, StorageError, StorageUnavailable, StorageVersion
 from makegood.ports import Append, Standing
 from makegood.storage import codec
-from makegood.storage.postgres import PostgresStore, schema, writer
+from makegood.storage.migrate import Migration
+from makegood.storage.postgres import PostgresStore, keeping, schema, writer
 from makegood.storage.postgres.dsn import shown_dsn, target_of
 from makegood.storage.postgres.failures import RecordRefused, sorted_out
+from makegood.storage.postgres.links import Link
 from makegood.storage.postgres.sql import QUERIES
 
 pytestmark = pytest.mark.anyio
@@ -532,14 +534,49 @@ async def test_replicas_that_start_at_once_on_an_empty_database_make_its_schema_
         await each.aclose()
 
 
-async def test_a_schema_that_is_not_ours_is_refused_with_a_remedy(empty: str) -> None:
+async def test_a_newer_schema_is_used_as_long_as_it_serves_this_code_and_refused_with_a_remedy_then(empty: str) -> None:
     async with opened(empty) as store:
         await store.join(10_000)
-    statement(empty)("UPDATE makegood.schema_version SET version = $1", schema.SCHEMA + 1)
-    newer = PostgresStore(empty)
+    newer = "UPDATE makegood.schema_version SET version = $1, serves = $2"
+    statement(empty)(newer, schema.SCHEMA + 1, schema.SCHEMA)
+    async with opened(empty) as store:
+        assert await store.find("a") is None
+    assert await keeping.upgrade(empty) == []
+
+    statement(empty)(newer, schema.SCHEMA + 1, schema.SCHEMA + 1)
+    refused = PostgresStore(empty)
     with pytest.raises(StorageVersion, match="Upgrade makegood"):
-        await newer.find("a")
-    await newer.aclose()
+        await refused.find("a")
+    await refused.aclose()
+    with pytest.raises(StorageVersion, match="Upgrade makegood"):
+        await keeping.upgrade(empty)
+
+
+async def test_a_migration_that_removes_says_which_code_is_served_from_then_on(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = schema.SCHEMA
+    adds = Migration(number + 1, "adds", "ALTER TABLE makegood.worker ADD COLUMN mood text;")
+    sql = "ALTER TABLE makegood.worker DROP COLUMN mood;"
+    removes = Migration(number + 2, "removes", f"-- serves: {number + 1}\n{sql}")
+    async with opened(empty) as store:
+        await store.join(10_000)
+    statement(empty)("ALTER TABLE makegood.schema_version DROP COLUMN serves")  # As it was before databases said so.
+    served = []
+    for added in ((), (adds,), (adds, removes)):
+        monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS[:number], *added))
+        monkeypatch.setattr(schema, "SCHEMA", number + len(added))
+        assert await keeping.upgrade(empty) == [f"{each.number:04} {each.name}" for each in added[-1:]]
+        served.append(tuple((await said_of(empty)) or ()))
+    assert served == [(number, number), (number + 1, 1), (number + 2, number + 1)]
+
+
+async def said_of(dsn: str) -> schema.Found | None:
+    link = Link(target_of(dsn))
+    try:
+        return await schema.look(link)
+    finally:
+        await link.aclose()
 
 
 async def test_who_only_reads_makes_nothing(empty: str, dsn: str) -> None:

@@ -227,6 +227,7 @@ class Inbox:
             rest_s = SHARED_INBOX_S if self._store.shared else INBOX_S
             try:
                 await self._intake.suspects.clear()
+                self._intake.try_suspects()
                 await self._repeats.sweep()
                 rows = await self._store.inbox(limit=INBOX_MAX)
                 for row in rows:

@@ -31,7 +31,7 @@ AFTER_TROUBLE_S = 1.0
 LEFT_FOR_MS = 5_000
 """How long an execution is left alone whose services are not all here."""
 SUSPECT_FOR_MS = 1_000
-"""How long one waits for its turn while another suspect is on trial: many may be innocent."""
+"""How long one waits for its turn at other workers, while suspects are on trial here."""
 
 
 class Store(Journal, Requests, Leases, Protocol):
@@ -89,9 +89,10 @@ class Intake:
         self._room = room
         self._on_fenced = on_fenced
         self._due = Due(clock, shared=store.shared)
-        self.suspects = Suspects(store, runner, clock, enabled=only is None, lease_ms=lease_ms)
+        self.suspects = Suspects(store, self._is_advanced, clock, enabled=only is None, lease_ms=lease_ms)
         self._crowded = False
         self._looked = False
+        self._halted = False
         # What was claimed and is not in memory yet. Claims are made one at a time, so that nobody
         # finds an execution claimed without finding it here.
         self._claiming = asyncio.Lock()
@@ -115,6 +116,7 @@ class Intake:
 
     def halt(self) -> None:
         """Take in nothing more, without waiting for what is under way."""
+        self._halted = True
         for task in (*self._tasks, *self._bringing, *self._retaking):
             if task is not asyncio.current_task():
                 task.cancel()
@@ -143,6 +145,12 @@ class Intake:
         """There may be room for an execution that was left waiting."""
         if self._crowded:
             self._due.look()
+        self.try_suspects()
+
+    def try_suspects(self) -> None:
+        """Suspects whose turn has come are taken in: others have been tried."""
+        if self.started and not self._halted and (turn := self.suspects.next_turn()) is not None:
+            self._go_on_with(turn, 0.0)
 
     def allows(self, execution_id: str) -> bool:
         """Whether an execution is advanced here at all."""
@@ -277,17 +285,20 @@ class Intake:
 
     def retake(self, execution_id: str) -> None:
         """Something came between this worker and an execution: unless another has it now, go on with it."""
+        if self._store.shared and self.started:
+            self._go_on_with(execution_id, AFTER_TROUBLE_S)
 
+    def _go_on_with(self, execution_id: str, after_s: float) -> None:
         async def again() -> None:
-            await asyncio.sleep(AFTER_TROUBLE_S)
+            await asyncio.sleep(after_s)
             with suppress(Exception):  # Whoever advances it meanwhile goes on; else it is logged.
                 async with self.holding(execution_id):
                     pass
+            self.try_suspects()
 
-        if self._store.shared and self.started:
-            task = asyncio.get_running_loop().create_task(again())
-            self._retaking.add(task)
-            task.add_done_callback(self._retaking.discard)
+        task = asyncio.get_running_loop().create_task(again())
+        self._retaking.add(task)
+        task.add_done_callback(self._retaking.discard)
 
     # --- one execution, for a request ---
 
@@ -354,6 +365,9 @@ class Intake:
         # It has ended; or nobody has it although it is ours, since it was not understood, or went wrong: once more.
         self._loading[execution_id] = asyncio.get_running_loop().create_future()
         return await self._take(stored)
+
+    def _is_advanced(self, execution_id: str) -> bool:
+        return execution_id in self._runner.live or execution_id in self._loading
 
     def _is_here(self, execution_id: str) -> bool:
         return any(execution_id in each for each in (self._runner.live, self._loading, self._runner.parking.under_way))

@@ -2,7 +2,8 @@
 
 Strangers keep out: no driver is imported here; an adapter lends its database as `Schema`. Files are
 named `0001_words.sql`, numbers without gaps. A released file never changes. A migration is forward
-compatible by one release: it adds, and the release after the next removes.
+compatible by one release: it adds, and the release after the next removes. One that removes says in its
+first line which code the database serves from then on: `-- serves: 3` is code that knows migration 3.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Protocol
 from makegood.errors import StorageVersion
 
 _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+_SERVES = re.compile(r"-- serves: (\d+)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,12 @@ class Migration:
     number: int
     name: str
     sql: str
+
+    @property
+    def serves(self) -> int:
+        """The oldest schema whose code works on this one too, as far as this step goes."""
+        said = _SERVES.match(self.sql)
+        return int(said[1]) if said else 1
 
 
 class Schema(Protocol):
@@ -52,6 +60,11 @@ def migrations(package: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
+def serves(steps: Sequence[Migration]) -> int:
+    """The oldest schema whose code works on the one that these steps lead to."""
+    return max(each.serves for each in steps)
+
+
 def upgrade(schema: Schema, steps: Sequence[Migration], where: str) -> list[Migration]:
     """Apply what is missing, in order; returns what was applied.
 
@@ -66,13 +79,16 @@ def upgrade(schema: Schema, steps: Sequence[Migration], where: str) -> list[Migr
     return missing
 
 
-def require(version: int, newest: int, where: str) -> None:
-    """Refuse a schema that this code does not read.
+def require(version: int, newest: int, where: str, oldest: int | None = None) -> None:
+    """Refuse a schema that this code does not work on.
+
+    Args:
+        oldest: The oldest schema whose code it serves; None when it serves its own alone.
 
     Raises:
-        StorageVersion: It is older or newer.
+        StorageVersion: It is older, or newer and does not serve this code.
     """
-    refuse_newer(version, newest, where)
+    refuse_newer(version, newest, where, oldest)
     if version < newest:
         raise StorageVersion(
             f"{where} has schema {version}, and this version of makegood needs {newest}. "
@@ -80,9 +96,9 @@ def require(version: int, newest: int, where: str) -> None:
         )
 
 
-def refuse_newer(version: int, newest: int, where: str) -> None:
-    """Refuse a schema from a later release. Raises StorageVersion."""
-    if version > newest:
+def refuse_newer(version: int, newest: int, where: str, oldest: int | None = None) -> None:
+    """Refuse a schema from a later release that does not serve this one. Raises StorageVersion."""
+    if version > newest and (oldest is None or oldest > newest):
         raise StorageVersion(
             f"{where} has schema {version}, which is newer than the {newest} that this version of makegood knows. "
             "Upgrade makegood; the database was left as it is."

@@ -62,7 +62,8 @@ async def state(dsn: str) -> State:
     target = target_of(dsn)
     link = Link(target)
     try:
-        version = await schema.version(link)
+        found = await schema.look(link)
+        version = None if found is None else found.version
         if not version:
             return State(version, schema.SCHEMA, (), {})
         workers = tuple(f"{row[1]} (worker {row[0]})" for row in await link.ask(QUERIES["living"]))

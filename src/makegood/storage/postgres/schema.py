@@ -2,9 +2,12 @@
 
 Strangers keep out: nothing of executions. Each migration is one transaction with the number it leads
 to; of several processes that create or upgrade one database at once, one does it and the others see it done.
+A database says which older code it serves, so that replicas of the release before come and go while it is rolled out.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from makegood.errors import StorageError, StorageVersion
 from makegood.storage import migrate
@@ -23,58 +26,72 @@ DO $check$ BEGIN
     END IF;
 END $check$;
 {sql}
-UPDATE makegood.schema_version SET version = {number};
+ALTER TABLE makegood.schema_version ADD COLUMN IF NOT EXISTS serves integer;
+UPDATE makegood.schema_version SET version = {number}, serves = {serves};
 COMMIT;
 """
 _TRIES = 20
 
 
-async def version(link: Link) -> int | None:
-    """The number of the last migration applied; None when there is nothing of ours."""
+class Found(NamedTuple):
+    """What a database says of itself.
+
+    Attributes:
+        version: The number of the last migration applied.
+        serves: The oldest version whose code works on it.
+    """
+
+    version: int
+    serves: int
+
+
+async def look(link: Link) -> Found | None:
+    """The schema that there is; None when there is nothing of ours."""
     if not (await link.ask(QUERIES["has_schema"]))[0][0]:
         return None
     rows = await link.ask(QUERIES["schema_version"])
-    return int(rows[0][0]) if rows else 0
+    return Found(*rows[0]) if rows else Found(0, 0)
 
 
 async def prepare(link: Link, shown: str, *, create: bool) -> None:
-    """See that the schema is the one that this code reads and writes.
+    """See that the schema is one that this code reads and writes.
 
     Args:
         create: Make it when there is none.
 
     Raises:
-        StorageVersion: It is older or newer.
+        StorageVersion: It is older, or newer and does not serve this code.
         StorageError: There is none, or it cannot be made.
     """
-    found = await version(link)
+    found = await look(link)
     if found is None and not create:
         raise StorageError(f"{shown} holds nothing of makegood. Start an engine on it first, or correct its name.")
-    if found is None or (found == 0 and create):
+    if found is None or (found.version == 0 and create):
         await upgrade(link, shown)
         return
-    migrate.require(found, SCHEMA, shown)
+    migrate.require(found.version, SCHEMA, shown, found.serves)
 
 
 async def upgrade(link: Link, shown: str) -> list[migrate.Migration]:
     """Apply what is missing, in order; returns what was applied here.
 
     Raises:
-        StorageVersion: The database is newer than this code.
+        StorageVersion: The database is newer than this code, and does not serve it.
         StorageError: A migration failed; it left no trace, and those before it stay.
     """
     applied: list[migrate.Migration] = []
     for _ in range(_TRIES):
-        found = await version(link)
+        found = await look(link)
         try:
             if found is None:
                 await link.script(QUERIES["create_schema"])
                 continue
-            migrate.refuse_newer(found, SCHEMA, shown)
-            if found == SCHEMA:
+            before, serves = found
+            migrate.refuse_newer(before, SCHEMA, shown, serves)
+            if before >= SCHEMA:
                 return applied
-            step = MIGRATIONS[found]
-            await link.script(_STEP.format(before=found, number=step.number, sql=step.sql))
+            step, serves = MIGRATIONS[before], migrate.serves(MIGRATIONS[: before + 1])
+            await link.script(_STEP.format(before=before, number=step.number, serves=serves, sql=step.sql))
             applied.append(step)
         except RecordRefused:
             # Another process is at the same: look again how far it has come.
