@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from makegood.core import inputs
 from makegood.core.events import Record
@@ -19,7 +19,7 @@ from makegood.model.fact import fact
 from makegood.simulation.course import Course
 from makegood.simulation.expectation import answers
 from makegood.simulation.scenario import read_actions
-from makegood.simulation.script import Call
+from makegood.simulation.script import Call, Spell
 from makegood.simulation.world import START_MS
 from makegood.testing.answers import Duration, duration_ms
 from makegood.testing.definitions import Source, registered_of
@@ -35,6 +35,8 @@ def play(  # noqa: PLR0913 - each of them by its name
     actions: Sequence[Mapping[str, Any]] = (),
     workflows: Sequence[Source] = (),
     down: Collection[str] = (),
+    unwell: Mapping[str, Duration | Sequence[tuple[Duration, Duration]]] | None = None,
+    wait: Duration = "60s",
     crash_after: int | Collection[int] = (),
     seed: int = 0,
     settings: Settings | None = None,
@@ -50,6 +52,9 @@ def play(  # noqa: PLR0913 - each of them by its name
         actions: What happens from outside, as scenario files write it: `{"at_ms": 1000, "signal": "approved"}`.
         workflows: Definitions of the workflows that it calls.
         down: Services that refuse connections.
+        unwell: For services none of whose endpoints may be called for a time: for how long from the start, `"30s"`,
+            or several times, each from when until when: `[("10s", "40s")]`.
+        wait: How long a step waits for such a service, as `wait_seconds` of a service would say.
         crash_after: Numbers of journal records, from 1, after which the engine is killed; another one goes on.
         seed: Of all chance: jitter and ids.
         settings: What the configuration would say.
@@ -61,7 +66,13 @@ def play(  # noqa: PLR0913 - each of them by its name
     """
     registered = registered_of(definition)
     others = [registered_of(each) for each in workflows]
-    played_services = PlayedServices(services or {}, [each.program for each in (registered, *others)], list(down))
+    played_services = PlayedServices(
+        services or {},
+        [each.program for each in (registered, *others)],
+        list(down),
+        {service: _spells(times) for service, times in (unwell or {}).items()},
+        duration_ms(wait),
+    )
     course = Course(
         registered,
         plain_json({} if input is None else input, (settings or Settings()).limits),
@@ -73,6 +84,12 @@ def play(  # noqa: PLR0913 - each of them by its name
         crash_after={crash_after} if isinstance(crash_after, int) else crash_after,
     )
     return Play(registered, course, played_services)._go(until)  # noqa: SLF001 - of this module
+
+
+def _spells(times: Duration | Sequence[tuple[Duration, Duration]]) -> list[Spell]:
+    if isinstance(times, list | tuple):
+        return [Spell(duration_ms(begin), duration_ms(end)) for begin, end in times]
+    return [Spell(until_ms=duration_ms(cast("Duration", times)))]
 
 
 @fact
