@@ -73,14 +73,18 @@ async def upgrade(link: Link, shown: str) -> list[migrate.Migration]:
             migrate.refuse_newer(found, SCHEMA, shown)
             if found == SCHEMA:
                 return applied
-            step = MIGRATIONS[found]
-            await link.script(_STEP.format(before=found, number=step.number, sql=step.sql))
-            applied.append(step)
+            # A new database is made as a whole: another process that looks meanwhile never finds it half made.
+            steps = MIGRATIONS if found == 0 else MIGRATIONS[found : found + 1]
+            sql = "\n".join(each.sql for each in steps)
+            await link.script(_STEP.format(before=found, number=steps[-1].number, sql=sql))
+            applied += steps
         except RecordRefused:
             # Another process is at the same: look again how far it has come.
             continue
         except (StorageError, StorageVersion):
             raise
         except Exception as error:
+            if found is None and getattr(error, "sqlstate", None) == "42P07":
+                continue  # Another process has created it since we looked.
             raise translated(error, shown) from error
     raise StorageError(f"{shown}: the schema cannot be brought up to date. See which other process is changing it.")
