@@ -101,14 +101,8 @@ async def answers(world: Any, steps: list[Any]) -> list[Any]:
         else:
             await (world.crash(store) if kind == "crash" else store.aclose())
             store = world.open()
-        told.append(
-            [await store.query(Query()), await store.query(Query(status="running")), await store.next_wake_ms()]
-            + [
-                await store.waited_for("st"),
-                await store.query(Query(waiting_for="s")),
-                await store.waiting("t", limit=2),
-            ]
-        )
+        told.append([await store.query(each) for each in (Query(), Query(status="running"), Query(waiting_for="s"))])
+        told.append([await store.next_wake_ms(), await store.waited_for("st"), await store.waiting("t", limit=2)])
     told.append([await store.load(each) for each in "abcd"])
     await store.aclose()
     return told

@@ -428,14 +428,19 @@ def _service_awaited(state: State, event: ev.ServiceAwaited, at_ms: int) -> None
     key, track = instance.key, instance.track(event.undo)
     state.ready.pop((key, event.undo), None)
     state.awaiting[(key, event.undo)] = None
+    state.awaited.setdefault(event.service, OrderedDict())[(key, event.undo)] = None
     track.awaits = event.service
     track.awaits_since_ms = at_ms
     _due(state, key, track, event.until_ms, at_ms, undo=event.undo)
 
 
 def _await_no_more(state: State, key: Key, track: Track, *, undo: bool) -> None:
+    assert track.awaits is not None
+    waiting = state.awaited[track.awaits]
+    del waiting[(key, undo)], state.awaiting[(key, undo)]
+    if not waiting:
+        del state.awaited[track.awaits]
     track.awaits = track.awaits_since_ms = None
-    state.awaiting.pop((key, undo), None)
 
 
 def _attempt_started(state: State, event: ev.AttemptStarted) -> None:

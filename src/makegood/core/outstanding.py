@@ -67,11 +67,16 @@ def newly_outstanding(state: State) -> list[Command]:
     for key, undo in dict.fromkeys(touched):
         if (key, undo) in state.open:
             commands.append(Send(key, undo, state.instances[key].track(undo).attempts))
-        elif moves and ((key, undo) in state.ready or (key, undo) in state.awaiting):
+        elif moves and is_wanted(state, key, undo=undo):
             commands.append(Dispatch(key, undo))
         elif moves and (key, undo) in state.attending:
             commands.append(_attend(state, key, undo=undo))
     return commands
+
+
+def is_wanted(state: State, key: Key, *, undo: bool) -> bool:
+    """Whether a call or undo wants a request to be made now, or as soon as its service is well."""
+    return (key, undo) in state.ready or (key, undo) in state.awaiting
 
 
 def ripen(state: State, now_ms: int) -> None:

@@ -181,6 +181,7 @@ class State:
         halted: Regions that a failure or an abort has stopped, with the cause.
         ready: Calls and undos that want to be sent now.
         awaiting: Calls and undos that wait for their service to be well.
+        awaited: The same by service, the one that has waited longest first.
         open: Calls and undos whose request is under way.
         attending: Calls of other workflows that are under way, and undos of such.
         touched: What joined `ready`, `open` or `attending` since the engine last looked.
@@ -241,6 +242,7 @@ class State:
     agenda: OrderedDict[Key, None] = field(default_factory=OrderedDict)
     ready: dict[tuple[Key, bool], None] = field(default_factory=dict)
     awaiting: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    awaited: dict[str, OrderedDict[tuple[Key, bool], None]] = field(default_factory=dict)
     open: dict[tuple[Key, bool], None] = field(default_factory=dict)
     attending: dict[tuple[Key, bool], None] = field(default_factory=dict)
     touched: list[tuple[Key, bool]] = field(default_factory=list)
