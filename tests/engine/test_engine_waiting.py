@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ailing import Ailing, journaled
 from engines import Counting, EngineOn, HandClock, Slow, one, parked, until
 from tests.postgres_cluster import database
 
 import makegood as mg
+from ailing import Ailing, journaled
 from makegood.core import events as ev
 from makegood.ports import Query
 from makegood.services import ServiceConfig
