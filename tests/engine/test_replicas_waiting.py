@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from ailing import Ailing, journaled
 from engines import Counting, one, parked
 from replicas import freeze, until
 from tests.postgres_cluster import database
 
 import makegood as mg
+from ailing import Ailing, journaled
 from makegood.core import events as ev
 from makegood.services import ServiceConfig
 

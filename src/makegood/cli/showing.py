@@ -133,7 +133,10 @@ def _section(title: str, rows: list[list[str]]) -> Iterator[str]:
 def _wait(row: Mapping[str, Any]) -> str:
     """What it waits for while its service is not well."""
     wait = row.get("waits_for")
-    return "" if wait is None else f"waits for service {wait['service']} since {wait['since']}, until {wait['until']}"
+    if wait is None:
+        return ""
+    since, until = wait["since"][11:19], wait["until"][11:19]
+    return f"waits for service {wait['service']} since {since}, until {until} at most"
 
 
 def _step_row(step: Mapping[str, Any]) -> list[str]:

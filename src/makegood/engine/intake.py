@@ -214,10 +214,14 @@ class Intake:
             next_ms = self._clock.now_ms() + NOT_FOR_US_MS
         self._due.known(next_ms)
 
-    async def _take_all(self, found: Collection[Stored]) -> None:
+    async def _take_all(self, found: Collection[Stored]) -> int:
+        """Load and resume them; how many it was possible with."""
+        taken = 0
         for stored in found:
             with suppress(Exception):  # It is logged, and stays where it is.
                 self._runner.release(await self._take(stored))
+                taken += 1
+        return taken
 
     async def _wake(self, service: str, since_ms: int, limit: int) -> int | None:
         """Take in those that have waited for a service since then or longer; how many, or None without any room."""
@@ -226,8 +230,7 @@ class Intake:
             return None
         only = None if self._only is None else list(self._sought)
         found = await self._claim(min(room, limit), only, waits=(service, since_ms))
-        await self._take_all(found)
-        return len(found)
+        return await self._take_all(found)
 
     async def _claim(
         self, limit: int, only: Collection[str] | None, *, early: bool = False, waits: tuple[str, int] | None = None

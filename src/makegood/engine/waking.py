@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from makegood.engine.due import LOOK_S
@@ -59,6 +60,7 @@ class Waking:
         self._hoped: set[str] = set()
         self._now = asyncio.Event()
         self._everywhere = True
+        self._everywhere_at = 0.0
         self._returns: dict[str, _Return] = {}
         self._rest_s: float | None = 0.0
 
@@ -81,20 +83,22 @@ class Waking:
     async def wait(self) -> None:
         """Return when it is worth looking."""
         await asyncio.sleep(TICK_S)
-        rest_s = LOOK_S if self._rest_s is None and self._store.shared else self._rest_s
-        try:
-            async with asyncio.timeout(rest_s):
+        shared, now = self._store.shared, asyncio.get_running_loop().time
+        # What other workers have parked shows in the database alone.
+        rests = [self._rest_s, max(0.0, self._everywhere_at + LOOK_S - now()) if shared else None]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min((each for each in rests if each is not None), default=None)):
                 await self._now.wait()
-        except TimeoutError:
-            # What other workers have parked shows in the database alone.
-            self._everywhere = self._everywhere or self._store.shared
+        if shared and now() >= self._everywhere_at + LOOK_S:
+            self._everywhere = True
 
     async def look_at_all(self) -> None:
         """Wake what may be woken now."""
         self._now.clear()
         told, self._told = self._told, set()
         names = set(self._invoker.names()) if self._everywhere else told | self._returns.keys()
-        self._everywhere = False
+        if self._everywhere:
+            self._everywhere, self._everywhere_at = False, asyncio.get_running_loop().time()
         waited = await self._store.waited_for(names) if names else {}
         rests = [await self._look_at(service, first_ms) for service, first_ms in waited.items()]
         self._hoped |= waited.keys()
