@@ -15,12 +15,14 @@ class Ailing(Registry):
 
     Attributes:
         unwell: Which services.
+        trying: Those that let one call in at a time, to see whether they are well again.
         asked: How often each of them was asked for a place in vain.
     """
 
     def __init__(self, *unwell: str) -> None:
         super().__init__()
         self.unwell = set(unwell)
+        self.trying: set[str] = set()
         self.asked: Counter[str] = Counter()
 
     def live_by(self, now_ms: Callable[[], int]) -> None:
@@ -28,7 +30,7 @@ class Ailing(Registry):
         self._now_ms = now_ms
 
     def reserve(self, service: str) -> Slot:
-        if service in self.unwell:
+        if service in self.unwell or (service in self.trying and self.in_flight(service)):
             self.asked[service] += 1
             return Slot.UNWELL
         return super().reserve(service)

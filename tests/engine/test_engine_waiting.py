@@ -299,6 +299,23 @@ async def test_they_come_back_in_the_order_and_with_the_gaps_in_which_they_began
         assert [key.split(":")[0] for _, key, _ in service.calls] == [f"x{number}" for number in range(6)]
 
 
+async def test_where_one_call_alone_is_let_in_to_try_one_alone_is_woken_for_it() -> None:
+    service, registry = Counting(), Ailing("s")
+    async with engine_on(registry, service) as engine:
+        found = [await engine.start(one("s.wait"), n) for n in range(50)]
+        await until(lambda: not engine._runner.live and not engine._runner.parking.under_way)
+        registry.trying.add("s")
+        registry.recover()
+        await service.called.wait()
+        await until(lambda: registry.asked["s"])
+        assert (len(service.calls), len(engine._runner.live)) == (1, 1)
+        registry.trying.clear()
+        service.gate.set()
+        registry.recover()
+
+        assert [await each.result() for each in found] == list(range(50))
+
+
 async def test_no_more_come_back_at_once_than_there_is_room_for() -> None:
     service, registry = Counting(), Ailing("s")
     engine = EngineOn(MemoryStore(), registry=registry, max_concurrent_executions=5)

@@ -29,10 +29,12 @@ class _Return:
     Attributes:
         at_ms: Since when.
         first_ms: Since when the first had waited for it, then.
+        batch: So many at most are woken next: one at first, which may be let in alone, to try; then twice as many.
     """
 
     at_ms: int
     first_ms: int
+    batch: int = 1
 
 
 class Waking:
@@ -100,11 +102,12 @@ class Waking:
         if self._everywhere:
             self._everywhere, self._everywhere_at = False, asyncio.get_running_loop().time()
         waited = await self._store.waited_for(names) if names else {}
-        rests = [await self._look_at(service, first_ms) for service, first_ms in waited.items()]
+        # Before any of them is asked: who asks in vain is told of it.
         self._hoped |= waited.keys()
         for service in names - waited.keys():
             self._hoped.discard(service)
             self._returns.pop(service, None)
+        rests = [await self._look_at(service, first_ms) for service, first_ms in waited.items()]
         self._rest_s = min((each for each in rests if each is not None), default=None)
 
     async def _look_at(self, service: str, first_ms: int) -> float | None:
@@ -120,6 +123,7 @@ class Waking:
         turn_ms = found.at_ms + (first_ms - found.first_ms)
         if turn_ms > now_ms:
             return (turn_ms - now_ms) / 1000
-        woken = await self._wake(service, found.first_ms + (now_ms - found.at_ms), BATCH_MAX)
+        woken = await self._wake(service, found.first_ms + (now_ms - found.at_ms), found.batch)
+        found.batch = min(2 * found.batch, BATCH_MAX)
         # None of them could be taken: others are at it.
         return LOOK_S if woken == 0 else 0.0
