@@ -357,7 +357,7 @@ async def test_ten_thousand_that_wait_cost_rows_alone_and_all_finish_when_the_se
                     await asyncio.sleep(0)
             tasks = len(asyncio.all_tasks())
             assert tasks < 30, f"{tasks} tasks for what waits"
-            assert not engine._runner._places._unwell["s"]
+            assert not engine._runner._places._unwell.get("s")
             assert (await store.waiting("s", limit=1)).count == 10_000
             registry.recover()
 
