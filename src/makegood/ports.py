@@ -353,6 +353,11 @@ class Journal(Protocol):
         """The executions that wait for a service, so many of them at most by name."""
         ...
 
+    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+        """Those of the services that parked executions wait for which this worker could claim, each with since when
+        the first of them does."""
+        ...
+
     async def at_rest(self, execution_ids: Collection[str]) -> Collection[str]:
         """Those of these that have ended or are suspended."""
         ...
@@ -484,11 +489,6 @@ class Leases(Protocol):
 
     async def next_wake_ms(self) -> int | None:
         """When the next parked execution is due that this worker could claim."""
-        ...
-
-    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
-        """Those of the services that parked executions wait for which this worker could claim, each with since when
-        the first of them does."""
         ...
 
     async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:

@@ -90,7 +90,7 @@ class Intake:
         self._room = room
         self._on_fenced = on_fenced
         self._due = Due(clock, shared=store.shared)
-        self.waking = Waking(store, invoker, clock, wake=self._wake)
+        self.waking = Waking(store, invoker, clock, shared=store.shared, wake=self._wake)
         self.suspects = Suspects(store, runner, clock, enabled=only is None, lease_ms=lease_ms)
         self._crowded = False
         self._looked = False

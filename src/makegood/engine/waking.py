@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from makegood.engine.due import LOOK_S
-from makegood.ports import Clock, Invoker, Leases, Slot
+from makegood.ports import Clock, Invoker, Journal, Slot
 
 TICK_S = 0.1
 """No service is looked at more often."""
@@ -41,19 +41,22 @@ class Waking:
     """Looks for what waits for services that are well.
 
     Args:
+        shared: Whether other workers park executions too.
         wake: Takes in so many at most that have waited for a service since a moment or longer; how many that were,
             or None when there is no room.
     """
 
     def __init__(
         self,
-        store: Leases,
+        store: Journal,
         invoker: Invoker,
         clock: Clock,
         *,
+        shared: bool,
         wake: Callable[[str, int, int], Awaitable[int | None]],
     ) -> None:
         self._store = store
+        self._shared = shared
         self._invoker = invoker
         self._clock = clock
         self._wake = wake
@@ -85,7 +88,7 @@ class Waking:
     async def wait(self) -> None:
         """Return when it is worth looking."""
         await asyncio.sleep(TICK_S)
-        shared, now = self._store.shared, asyncio.get_running_loop().time
+        shared, now = self._shared, asyncio.get_running_loop().time
         # What other workers have parked shows in the database alone.
         rests = [self._rest_s, max(0.0, self._everywhere_at + LOOK_S - now()) if shared else None]
         with suppress(TimeoutError):

@@ -317,7 +317,7 @@ class MemoryStore:
         return min((each.wake_at_ms for each in parked if each.wake_at_ms is not None), default=None)
 
     async def waited_for(self, services: Collection[str]) -> dict[str, int]:
-        """See `Leases.waited_for`."""
+        """See `Journal.waited_for`."""
         self._check_open(reading=True)
         parked = {each: [since for since, _, row in self._waiting(each) if row.standing.parked] for each in services}
         return {each: since[0] for each, since in parked.items() if since}

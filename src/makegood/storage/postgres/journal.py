@@ -222,7 +222,7 @@ class PostgresStore:
         return await self._read(reader.next_wake_ms(self._reads, codec.FORMAT, self._claims.offered))
 
     async def waited_for(self, services: Collection[str]) -> dict[str, int]:
-        """See `Leases.waited_for`."""
+        """See `Journal.waited_for`."""
         return await self._read(reader.waited_for(self._reads, services, codec.FORMAT, self._claims.offered))
 
     async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:

@@ -279,7 +279,7 @@ class SqliteStore:
         return await self._read(partial(reader.next_wake_ms, self._reading))
 
     async def waited_for(self, services: Collection[str]) -> dict[str, int]:
-        """See `Leases.waited_for`."""
+        """See `Journal.waited_for`."""
         return await self._read(partial(reader.waited_for, self._reading, services))
 
     async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:

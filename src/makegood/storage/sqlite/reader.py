@@ -119,7 +119,7 @@ def waiting(connection: apsw.Connection, service: str, limit: int) -> Waiting:
 
 
 def waited_for(connection: apsw.Connection, services: Collection[str]) -> dict[str, int]:
-    """See `Leases.waited_for`."""
+    """See `Journal.waited_for`."""
     found = {each: connection.execute(QUERIES["waited_for"], (each,)).get for each in services}
     return {each: since_ms for each, since_ms in found.items() if since_ms is not None}
 
