@@ -12,6 +12,7 @@ from calling import CALLS, api_on
 from ailing import Ailing
 from makegood.cli.looking import list_executions, show
 from makegood.cli.places import Place
+from makegood.cli.services import show_service
 from makegood.ports import Query
 
 pytestmark = pytest.mark.anyio
@@ -63,12 +64,15 @@ async def test_the_command_line_shows_what_waits(
         await api.put(CALLS)
         await api.start("trip", {}, id="a")
         await waits(api, 1)
+    (tmp_path / "makegood.toml").write_text('[services.hotels]\nurl = "http://127.0.0.1:1"\n')
 
     await asyncio.to_thread(_look, database)
 
     printed = capsys.readouterr().out
     assert "waits for service hotels since " in printed
     assert printed.count("a   trip") == 1
+    assert "1 wait for it, the longest first:" in printed
+    assert "hotel  20" in printed
 
 
 def _look(database: str) -> None:
@@ -76,3 +80,4 @@ def _look(database: str) -> None:
     show(place, "a", json=False)
     list_executions(place, Query(waiting_for="hotels"), None, json=False)
     list_executions(place, Query(waiting_for="cars"), None, json=False)
+    show_service(Place(database=database, config=str(Path(database).with_name("makegood.toml"))), "hotels", json=False)
