@@ -198,6 +198,21 @@ class KeyedRequest:
 
 
 @named_fact
+class Wait:
+    """An execution waits for a service, none of whose endpoints is well.
+
+    Attributes:
+        service: Which.
+        since_ms: Since when.
+        step: Name of the step instance that waits for it, of several the one that has waited longest.
+    """
+
+    service: str
+    since_ms: int
+    step: str
+
+
+@named_fact
 class Append:
     """One journal record of one execution, and what changes with it in the same transaction.
 
@@ -210,6 +225,7 @@ class Append:
         standing: Given when the row changes.
         inbox_ids: Requests from other processes that this record settles; deleted with it.
         requests: Keyed requests that this record is the effect of; kept with it, unless the key is kept already.
+        waits: All that it waits for from now on, each service once; None: what it waited for before.
         together: Appends of a batch that name the same word here, which may be any, are written all or none: what
             refuses one refuses each of them. None: it stands alone.
     """
@@ -221,6 +237,7 @@ class Append:
     standing: Standing | None = None
     inbox_ids: tuple[int, ...] = ()
     requests: tuple[KeyedRequest, ...] = ()
+    waits: tuple[Wait, ...] | None = None
     together: str | None = None
 
 
@@ -259,6 +276,7 @@ class Query:
     Attributes:
         before: A cursor: (started_at_ms, id).
         search: Search attributes, name to text: each must be this text, or a value whose JSON is this text.
+        waiting_for: A service that they wait for.
     """
 
     workflow: str | None = None
@@ -268,6 +286,20 @@ class Query:
     limit: int = 50
     before: tuple[int, str] | None = None
     search: dict[str, str] = field(default_factory=dict)
+    waiting_for: str | None = None
+
+
+@named_fact
+class Waiting:
+    """Who waits for a service.
+
+    Attributes:
+        count: How many executions.
+        longest: Those that have waited longest, the longest first: id and wait.
+    """
+
+    count: int
+    longest: tuple[tuple[str, Wait], ...]
 
 
 @named_fact
@@ -319,6 +351,15 @@ class Journal(Protocol):
 
     async def counts(self, workflow: str, *, most: int) -> dict[str, int]:
         """How many executions of a workflow are in each state; no count goes beyond `most`, zeros are left out."""
+        ...
+
+    async def waiting(self, service: str, *, limit: int) -> Waiting:
+        """The executions that wait for a service, so many of them at most by name."""
+        ...
+
+    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+        """Those of the services that parked executions wait for which this worker could claim, each with since when
+        the first of them does."""
         ...
 
     async def at_rest(self, execution_ids: Collection[str]) -> Collection[str]:
@@ -420,6 +461,7 @@ class Leases(Protocol):
         only: Collection[str] | None = None,
         early: bool = False,
         offered: Collection[str] | None = None,
+        waits: tuple[str, int] | None = None,
     ) -> list[Stored]:
         """Take executions that live and that nobody advances: first those left over by a worker
         that is gone (the longest first, then by crashes), then those parked whose time has come. The crash
@@ -435,6 +477,8 @@ class Leases(Protocol):
                 because a request for them arrived.
             offered: Without `only`: the services that there are here. A shared store leaves untouched
                 what needs others; who has no other worker may be given it.
+            waits: A service and a moment: of the parked ones alone those that have waited for that service
+                since then or longer, whatever their time, the longest first; nothing that is left over.
         """
         ...
 

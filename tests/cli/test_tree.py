@@ -172,3 +172,11 @@ def test_a_suspension_is_told_with_who_why_and_where() -> None:
 
     assert told(state_of(CALLS, (0, by_hand)), by_hand, T0) == "suspended: operator (ada: lunch)"
     assert told(state_of(CALLS, (0, stuck)), stuck, T0) == "suspended: after_pivot at b"
+
+
+def test_a_step_whose_service_is_not_well_says_how_long_it_waits() -> None:
+    state = state_of(CALLS, SCHEDULED, (0, ev.ServiceAwaited("a", (), "s", T0 + 60_000)))
+
+    assert shown(Picture(state).rows(T0 + 20_000, 20))[0] == (
+        "waiting", "a", "s.m  service s is not well, waits for 40 s at most",
+    )  # fmt: skip

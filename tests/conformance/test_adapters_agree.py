@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.conformance.worlds import WORLDS
 
 from makegood.core.events import Record, SignalReceived
-from makegood.ports import Append, Query, Standing, Start
+from makegood.ports import Append, Query, Standing, Start, Wait
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
 STANDINGS = st.sampled_from(
@@ -28,6 +28,17 @@ STANDINGS = st.sampled_from(
         Standing(status="failed", ended_at_ms=4, parked=True),
         Standing(status="failed"),
         Standing(status="superseded", ended_at_ms=4, superseded_by="d"),
+    ]
+)
+
+
+WAITS = st.sampled_from(
+    [
+        None,
+        None,
+        (),
+        (Wait(service="s", since_ms=1, step="x"),),
+        (Wait(service="s", since_ms=2, step="y"), Wait(service="t", since_ms=1, step="x")),
     ]
 )
 
@@ -54,6 +65,7 @@ def appends(draw: st.DrawFn) -> Append:
         if begins
         else None,
         standing=draw(STANDINGS),
+        waits=draw(WAITS),
         together=draw(st.sampled_from([None, None, None, "g", "h"])),
     )
 
@@ -61,6 +73,7 @@ def appends(draw: st.DrawFn) -> Append:
 STEPS = st.one_of(
     st.tuples(st.just("append"), st.lists(appends(), max_size=8)),
     st.tuples(st.just("claim"), st.tuples(st.integers(0, 9), st.none() | st.lists(IDS, unique=True), st.booleans())),
+    st.tuples(st.just("wake"), st.tuples(st.sampled_from("st"), st.integers(0, 3))),
     st.tuples(st.just("crash"), st.none()),
     st.tuples(st.just("close"), st.none()),
     st.tuples(st.just("clear"), st.lists(IDS)),
@@ -81,14 +94,15 @@ async def answers(world: Any, steps: list[Any]) -> list[Any]:
                     key=lambda each: each.execution_id,
                 )
             )
+        elif kind == "wake":
+            told.append(await store.claim(9, limit=2, waits=asked))
         elif kind == "clear":
             await store.clear_crashes(asked)
         else:
             await (world.crash(store) if kind == "crash" else store.aclose())
             store = world.open()
-        told.append(
-            [await store.query(Query()), await store.query(Query(status="running")), await store.next_wake_ms()]
-        )
+        told.append([await store.query(each) for each in (Query(), Query(status="running"), Query(waiting_for="s"))])
+        told.append([await store.next_wake_ms(), await store.waited_for("st"), await store.waiting("t", limit=2)])
     told.append([await store.load(each) for each in "abcd"])
     await store.aclose()
     return told

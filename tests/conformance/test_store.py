@@ -18,7 +18,7 @@ from makegood.core.events import (
     StepSucceeded,
 )
 from makegood.errors import Conflict, MakegoodError, StorageError, StorageUnavailable
-from makegood.ports import Append, KeyedRequest, Query, Standing, Start
+from makegood.ports import Append, KeyedRequest, Query, Standing, Start, Wait, Waiting
 
 pytestmark = pytest.mark.anyio
 
@@ -855,3 +855,103 @@ async def test_requests_are_forgotten_a_piece_at_a_time_and_the_oldest_first(sto
 
 
 other = KeyedRequest(key="l", content="one", at_ms=NOW)
+
+
+# --- waiting for services -------------------------------------------------------------------------
+
+
+def wait(service: str = "hotels", since_ms: int = NOW, step: str = "book") -> Wait:
+    return Wait(service=service, since_ms=since_ms, step=step)
+
+
+async def waiting(store: Any, *given: tuple[str, tuple[Wait, ...]], standing: Standing | None = None) -> None:
+    """Executions that wait, each for what is given with it, and are parked for an hour."""
+    for execution_id, waits in given:
+        await store.append([start(execution_id), then(execution_id, 1, waits=waits)])
+        await store.append([row_only(execution_id, 2, standing or parked(NOW + 3_600_000))])
+
+
+async def test_who_waits_for_a_service_is_found_the_longest_first(store: Any) -> None:
+    await waiting(store, ("a", (wait(since_ms=NOW + 2),)), ("b", (wait("cars", NOW), wait(since_ms=NOW + 1, step="x"))))
+
+    assert await store.waiting("hotels", limit=5) == Waiting(
+        count=2, longest=(("b", wait(since_ms=NOW + 1, step="x")), ("a", wait(since_ms=NOW + 2)))
+    )
+    assert await store.waiting("hotels", limit=1) == Waiting(
+        count=2, longest=(("b", wait(since_ms=NOW + 1, step="x")),)
+    )
+    assert await store.waiting("planes", limit=5) == Waiting(count=0, longest=())
+    assert await store.waited_for(["hotels", "planes", "cars"]) == {"hotels": NOW + 1, "cars": NOW}
+    assert await ids(store, waiting_for="cars") == ["b"]
+    assert await ids(store, waiting_for="hotels") == ["b", "a"]
+    assert await ids(store, waiting_for="hotels", workflow="trip", limit=1) == ["b"]
+    assert await ids(store, waiting_for="hotels", before=(NOW, "b")) == ["a"]
+    assert await ids(store, waiting_for="hotels", status="completed") == []
+
+
+async def test_what_is_waited_for_is_replaced_and_kept_where_nothing_is_said(store: Any) -> None:
+    await store.append([start("a"), then("a", 1, waits=(wait(), wait("cars")))])
+    await store.append([then("a", 2), then("a", 3, waits=(wait("cars", NOW + 5),))])
+
+    assert (await store.waiting("hotels", limit=5)).count == 0
+    assert (await store.waiting("cars", limit=5)).longest == (("a", wait("cars", NOW + 5)),)
+
+    await store.append([then("a", 4, waits=(wait(),)), then("a", 5, waits=(), standing=ended())])
+
+    assert (await store.waiting("cars", limit=5)).count == 0
+    assert (await store.waiting("hotels", limit=5)).count == 0
+
+
+async def test_a_start_may_wait_at_once_and_one_that_is_refused_does_not(store: Any) -> None:
+    await store.append([replace(start("a"), waits=(wait(),)), start("b", business_key="k")])
+
+    verdicts = await store.append(
+        [replace(start("a"), waits=(wait("cars"),)), replace(start("c", business_key="k"), waits=(wait("cars"),))]
+    )
+
+    assert kinds(verdicts) == ["Conflict", "Conflict"]
+    assert (await store.waiting("hotels", limit=5)).longest == (("a", wait()),)
+    assert (await store.waiting("cars", limit=5)).count == 0
+
+
+async def test_who_is_refused_waits_as_before(store: Any) -> None:
+    await store.append([replace(start("a"), waits=(wait(),)), start("b")])
+
+    verdicts = await store.append([then("a", 7, waits=(wait("cars"),)), then("b", 1, waits=(wait("cars"),))])
+
+    assert kinds(verdicts) == ["Fenced", None]
+    assert (await store.waiting("hotels", limit=5)).longest == (("a", wait()),)
+    assert (await store.waiting("cars", limit=5)).longest == (("b", wait("cars")),)
+
+
+async def test_those_that_wait_are_claimed_by_service_in_order_and_in_batches(store: Any) -> None:
+    given = [(f"e{number}", (wait(since_ms=NOW + number), wait("cars", NOW))) for number in (3, 1, 2, 0)]
+    await waiting(store, *given, ("other", (wait("planes"),)))
+
+    assert await claimed(store, waits=("hotels", NOW + 2), limit=2) == ["e0", "e1"]
+    assert await claimed(store, waits=("hotels", NOW + 2), limit=2) == ["e2"]
+    assert await claimed(store, waits=("hotels", NOW + 2)) == []
+    assert await store.waited_for(["hotels"]) == {"hotels": NOW + 3}
+    assert await claimed(store, waits=("cars", NOW)) == ["e3"]
+    assert await store.waited_for(["hotels", "cars"]) == {}
+    assert (await store.waiting("hotels", limit=9)).count == 4
+    assert (await store.find("e0")).standing == RUNNING
+
+
+async def test_those_that_wait_in_memory_are_not_claimed(store: Any) -> None:
+    await store.append([replace(start("a"), waits=(wait(),))])
+
+    assert await claimed(store, waits=("hotels", NOW)) == []
+    assert await store.waited_for(["hotels"]) == {}
+
+
+async def test_of_those_that_wait_only_the_ones_asked_for_are_claimed(store: Any) -> None:
+    await waiting(store, ("a", (wait(),)), ("b", (wait(),)))
+
+    assert await claimed(store, waits=("hotels", NOW), only=["b", "nobody"]) == ["b"]
+
+
+async def test_those_whose_time_is_over_are_claimed_like_all_that_are_due(store: Any) -> None:
+    await waiting(store, ("a", (wait(),)), standing=parked(NOW + 60_000))
+
+    assert await claimed(store, NOW + 60_000) == ["a"]

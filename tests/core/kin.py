@@ -75,7 +75,7 @@ class Kin(Course):
         self.saga = saga
         self.order = random.Random(saga.seed)
         workflows = {tree["name"]: compiled(load_tree(tree).definition, 1) for tree in saga.workflows}
-        services = Fates(saga.scripts, saga.down)
+        services = Fates(saga.scripts, saga.down, saga.unwell, saga.wait_ms)
         super().__init__(
             compiled(load_tree(saga.tree).definition, 1),
             INPUT,

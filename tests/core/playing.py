@@ -16,7 +16,7 @@ from makegood.core.judgement import Settings
 from makegood.core.state import State
 from makegood.core.view import describe
 from makegood.language import load_tree
-from makegood.simulation.script import Call, Scripted, ScriptedServices
+from makegood.simulation.script import Call, Scripted, ScriptedServices, Spell
 from makegood.simulation.world import START_MS, World
 
 Tree = dict[str, Any]
@@ -202,6 +202,8 @@ def play(
     until_ms: int | None = None,
     value: Any = None,
     down: Sequence[str] = (),
+    unwell: Mapping[str, tuple[int, int]] | None = None,
+    wait_ms: int = 60_000,
     settings: Settings | None = None,
     **crashes: Any,
 ) -> Play:
@@ -211,9 +213,9 @@ def play(
         method = f"{name[5:]}.undo" if name.startswith("undo ") else f"{name}.do"
         scripts[method] = [script] if isinstance(script, Scripted) else script
     definition = load_tree(tree).definition
-    world = World(
-        definition, {} if value is None else value, ScriptedServices(scripts, down), settings=settings, **crashes
-    )
+    spells = {name: [Spell(*each)] for name, each in (unwell or {}).items()}
+    services = ScriptedServices(scripts, down, spells, wait_ms)
+    world = World(definition, {} if value is None else value, services, settings=settings, **crashes)
     for at_ms, each_news in news:
         world.at(START_MS + at_ms, lambda told=each_news: world.tell(told))  # type: ignore[misc]
     if until_ms is None:

@@ -237,3 +237,10 @@ def test_rule_15_keys_name_the_execution_the_instance_and_the_direction() -> Non
     assert [each.key for each in played.requests] == [
         "play:a[0]:do", "play:a[1]:do", "play:a[1]:undo", "play:a[0]:undo",
     ]  # fmt: skip
+
+
+def test_rule_3_a_call_that_was_accepted_and_cannot_be_asked_about_is_unknown() -> None:
+    played = play(seq("a"), {"a": [ongoing(1.0), status(429)]})
+
+    assert played.forward("a") == "unknown"
+    assert played.calls == ["a", "a", "undo a"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from makegood.simulation.script import Scripted
+from makegood.simulation.script import Scripted, Spell
 
 DEPTH_MAX = 5
 CALLS_MAX = 14
@@ -478,12 +478,25 @@ class Saga:
     tree: dict[str, Any]
     scripts: dict[str, list[Scripted]]
     down: tuple[str, ...]
+    unwell: dict[str, list[Spell]]
+    wait_ms: int
     up_at_ms: int
     news: tuple[News, ...]
     crash_after: tuple[int, ...]
     crash_before: tuple[int, ...]
     seed: int
     workflows: tuple[dict[str, Any], ...] = ()
+
+
+def _spells(draft: Any) -> dict[str, list[Spell]]:
+    """When which service is unwell: one or two of them now and then, from the start or later, briefly or for long."""
+    found: dict[str, list[Spell]] = {}
+    for _ in range(2):
+        if draft.calls and draft.chance(4):
+            begin = draft.one_of(0, 0, 30, 400, 3_000)
+            long = draft.one_of(20, 900, 4_000, 70_000, 1_500_000)
+            found.setdefault(draft.one_of(*draft.calls), []).append(Spell(begin, begin + long))
+    return found
 
 
 def saga(pick: Pick, *, crashes: bool = True, children: bool = False) -> Saga:
@@ -497,6 +510,8 @@ def saga(pick: Pick, *, crashes: bool = True, children: bool = False) -> Saga:
         tree=draft.tree,
         scripts=_fates(draft),
         down=tuple(down),
+        unwell=_spells(draft),
+        wait_ms=draft.one_of(0, 700, 5_000, 60_000),
         up_at_ms=draft.one_of(0, 500, 3000, 40_000, 2_000_000),
         news=tuple(news),
         crash_after=tuple(numbers[0]),

@@ -21,7 +21,7 @@ from makegood.core.transitions import execution_allowed, place_of, step_allowed
 from makegood.core.undoing import calling_execution
 from makegood.errors import InputError, NotFound, Refused
 from makegood.language import load_tree
-from makegood.simulation.script import Call, Scripted, ScriptedServices
+from makegood.simulation.script import Call, Scripted, ScriptedServices, Spell
 from makegood.simulation.world import START_MS, World
 
 INPUT = {"yes": True, "no": False, "list": [10, 20, 30], "none": []}
@@ -34,8 +34,14 @@ class Fates(ScriptedServices):
     404 to an undo is said in honesty alone: while nothing that could be undone has happened yet.
     """
 
-    def __init__(self, scripts: dict[str, list[Scripted]], down: Sequence[str] = ()) -> None:
-        super().__init__(scripts)
+    def __init__(
+        self,
+        scripts: dict[str, list[Scripted]],
+        down: Sequence[str] = (),
+        unwell: dict[str, list[Spell]] | None = None,
+        wait_ms: int = 0,
+    ) -> None:
+        super().__init__(scripts, (), unwell, wait_ms)
         self.down = set(down)  # type: ignore[assignment]
         self.cut_off: list[Call] = []
         self._read: dict[str, int] = {}
@@ -65,6 +71,7 @@ class Fates(ScriptedServices):
         self.scripts.clear()
         self._lost.clear()
         self.down.clear()  # type: ignore[attr-defined]
+        self.unwell.clear()
 
 
 def _answer(key: str) -> dict[str, int]:
@@ -154,6 +161,8 @@ class Watching(World):
                     self._check_undo_attempt(shadow, key, at_ms)
                 else:
                     self._check_attempt(shadow, key)
+            case ev.ServiceAwaited():
+                self._check_wait(shadow, event, at_ms)
             case ev.UndoScheduled() | ev.UndoSkipped():
                 self._check_turn(shadow, (shadow.program.index[event.step], event.iteration))
             case ev.UndoDone():
@@ -167,6 +176,17 @@ class Watching(World):
                 assert not shadow.leaves.get((node.children[0], event.iteration), 0), "I3"
             case _:
                 pass
+
+    def _check_wait(self, shadow: State, event: ev.ServiceAwaited, at_ms: int) -> None:
+        """Journaled once, only while the service is unwell, and for nothing that an abort has stopped."""
+        key = (shadow.program.index[event.step], event.iteration)
+        track = shadow.instances[key].track(event.undo)
+        assert track.awaits is None
+        assert track.open_until is None
+        assert event.until_ms > at_ms
+        assert self.services.unwell_until(event.service, at_ms - START_MS) is not None
+        if not event.undo and not track.ongoing:
+            assert not shadow.is_halted(shadow.node(key), key[1]), "I3: a step waits for its service after the abort"
 
     def _check_attempt(self, shadow: State, key: Key) -> None:
         instance = shadow.instances[key]
@@ -290,7 +310,7 @@ class Watched(Watching):
 
     def __init__(self, saga: Saga, before: Watched | None = None, **rest: Any) -> None:
         self.watch_for(saga, len(rest.get("journal", ())))
-        services = rest.pop("services", None) or Fates(saga.scripts, saga.down)
+        services = rest.pop("services", None) or Fates(saga.scripts, saga.down, saga.unwell, saga.wait_ms)
         definition = rest.pop("program", None) or load_tree(saga.tree).definition
         if before is not None:
             # It reruns that one: what was seen of the calls that it takes over counts here.
@@ -420,6 +440,7 @@ def check_end(world: Watching) -> None:
     assert state.ended, (state.status, state.phase, state.waiting)
     assert not state.open
     assert not state.ready
+    assert not state.awaiting
     assert not any(state.leaves.values())
     assert not any(state.undoing.values())
     assert state.timers.next_ms() is None, state.timers.items()

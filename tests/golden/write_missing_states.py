@@ -82,6 +82,7 @@ def _track(track: Track) -> dict[str, Any]:
     return {
         "since": track.since_ms, "attempts": track.attempts, "counted": track.counted, "lost": track.lost,
         "open until": track.open_until, "due": track.due_ms, "ongoing": track.ongoing, "given up": track.until_ms,
+        "awaits": track.awaits, "awaits since": track.awaits_since_ms,
         "unknown": track.unknown, "silent until": track.silent_until_ms, "error": _failure(track.error),
     }  # fmt: skip
 
@@ -182,6 +183,18 @@ def plays() -> Iterator[tuple[dict[str, Any], list[Record]]]:
         yield tree, played.world.journal
     yield _with_child()
     yield from _rerun()
+    yield from _while_a_service_is_unwell()
+
+
+def _while_a_service_is_unwell() -> Iterator[tuple[dict[str, Any], list[Record]]]:
+    import playing as p
+
+    for tree, replies, spell in (
+        (p.saga("a"), {}, (0, 9_000)),
+        (p.saga("a"), {"a": [p.ongoing(), p.ok({"n": 1})]}, (500, 9_000)),
+        (p.saga("a", {"id": "w", "wait": "1s"}, p.failure()), {}, (500, 9_000)),
+    ):
+        yield tree, p.play(tree, replies, unwell={"a": spell}).world.journal
 
 
 def _rerun() -> Iterator[tuple[dict[str, Any], list[Record]]]:

@@ -79,6 +79,10 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("  services: {cards.charg: [{ok: 1}]}\n  expect: {status: completed}\n", ":6:14", "Did you mean 'cards.charge'?"),
     ("  down: [carts]\n  expect: {status: completed}\n", ":6:10", "Did you mean 'cards'?"),
     ("  down: cards\n  expect: {status: completed}\n", ":6:9", "must be a list, not 'cards'"),
+    ("  unwell: {carts: [{until_ms: 5}]}\n  expect: {status: completed}\n", ":6:12", "Did you mean 'cards'?"),
+    ("  unwell: {cards: {until_ms: 5}}\n  expect: {status: completed}\n", ":6:19", "must be a list"),
+    ("  unwell: {cards: [{until: 5}]}\n  expect: {status: completed}\n", ":6:21", "no key 'until'"),
+    ("  wait_ms: long\n  expect: {status: completed}\n", ":6:12", "a whole number from 0"),
     (
         "  actions: [{do: cancel}]\n  expect: {status: completed}\n",
         ":6:13",

@@ -395,3 +395,15 @@ def test_a_payload_that_does_not_fit_is_refused_whichever_step_has_the_schema() 
 
     assert played.waiting == ["answered"]
     assert play(approval, until="2m").signal("answered", {"by": "Ada"}).output == {"by": "Ada"}
+
+
+def test_a_service_may_be_unwell_for_a_time() -> None:
+    played = play(ORDER, unwell={"cards": "30s"})
+
+    assert [(each.method, each.at_ms) for each in played.requests] == [("stock.reserve", 0), ("cards.charge", 30_000)]
+    assert play(ORDER, unwell={"cards": [("0s", "2m")]}, wait="1m").calls == ["stock.reserve", "stock.release"]
+    waiting = play(ORDER, unwell={"cards": "1h"}, until="10s")
+    assert [each.get("waits_for", {}).get("service") for each in waiting.view["steps"]] == [None, "cards"]
+    assert waiting.crash().end == "compensated"
+    with pytest.raises(mg.InputError, match=r"unwell: the definition calls no service 'carts'\. Did you mean 'cards'"):
+        play(ORDER, unwell={"carts": "1s"})

@@ -31,6 +31,8 @@ FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO makegood.journal SELECT 'e' || n, 0, '{{}}' FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO makegood.search_attribute
 SELECT 'e' || n, 'city', '"c' || n % 1000 || '"', 'c' || n % 1000, n FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO makegood.service_wait
+SELECT 'e' || n * 10, 's' || n % 5, n, 'step' FROM generate_series(1, 50000) AS n;
 INSERT INTO makegood.request (execution_id, kind, body, verdict, settled_at)
 SELECT 'e' || n, 'cancel', '{{}}', CASE WHEN n > 10 THEN '' END, CASE WHEN n > 10 THEN clock_timestamp() END
 FROM generate_series(1, 50000) AS n;
@@ -46,6 +48,7 @@ LISTS = {
     "started after": Query(limit=50, started_after_ms=999_990),
     "search attribute": Query(limit=50, search={"city": "c7"}),
     "two attributes": Query(limit=50, search={"city": "c7", "town": "x"}, workflow="w7"),
+    "waiting": Query(limit=50, waiting_for="s1"),
     "nothing": Query(limit=50, workflow="no such"),
 }
 SMALL = {"worker", "lease", "definition", "keyed_request"}
@@ -93,6 +96,11 @@ def test_lists_use_indexes(explain: Any) -> None:
     [
         ("claim", (1, 1, 5_000, 500, 1, ["s"])),
         ("claim_these", (1, 1, 5_000, 5, ["e100", "e200"], True, 1)),
+        ("claim_waiting", (1, 1, "s1", 5_000, 100, 1, ["s"], None)),
+        ("claim_waiting", (1, 1, "s1", 5_000, 100, 1, None, ["e100", "e200"])),
+        ("waited_for", (["s1", "s2", "none"], 1, ["s"])),
+        ("waiting", ("s1", 100)),
+        ("count_waiting", ("s1",)),
         ("next_wake", (1, ["s"])),
         ("load", ("e5", 0, 100)),
         ("at_rest", (["e1", "e2"],)),

@@ -100,6 +100,7 @@ async def list_(asked: Asked) -> Answer:
         limit=given["limit"] + 1,
         before=None if given["cursor"] is None else _before(given["cursor"]),
         search=given["search"],
+        waiting_for=given["waiting_for"],
     )
     found = await asked.server.engine.observer.executions(query)
     page = found[: given["limit"]]

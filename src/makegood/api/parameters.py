@@ -108,6 +108,7 @@ LIST = (
     Parameter("workflow", _text, "Only of this workflow.", _SOME),
     choice("status", "Only in this state.", STATUSES),
     Parameter("business_key", _text, "Only with this business key.", _SOME),
+    Parameter("waiting_for", _text, "Only those that wait for this service, none of whose endpoints is well.", _SOME),
     Parameter(
         "started_after", _moment_ms, "Only those that started after this moment.",
         {"type": "string", "format": "date-time"},

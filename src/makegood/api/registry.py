@@ -12,6 +12,7 @@ from makegood.api.service_shapes import PutInstance, PutService
 from makegood.app.contracts import Contracts
 from makegood.app.directory import SharedServices
 from makegood.app.health_checks import looked_at
+from makegood.app.reading import waiting_view
 from makegood.core.view import time_text
 from makegood.errors import InputError
 from makegood.services import Registry, ServiceConfig
@@ -28,8 +29,10 @@ async def list_(asked: Asked) -> Answer:
 
 
 async def show(asked: Asked) -> Answer:
-    """One of them."""
-    return Answer(200, await _shown(asked))
+    """One of them, with who waits for it."""
+    told = await _shown(asked)
+    waiting = await asked.server.engine.observer.waiting(asked.path["name"])
+    return Answer(200, {**told, "waiting": waiting_view(waiting)})
 
 
 async def put(asked: Asked) -> Answer:

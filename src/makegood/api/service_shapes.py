@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from makegood.api.shapes import Body, Count, Moment, Text
 
@@ -62,6 +62,21 @@ class Endpoint(Struct, kw_only=True):
     p99_ms: float | None
 
 
+class WaitingExecution(Struct, kw_only=True):
+    """An execution that waits for a service, and the step in it that has waited longest."""
+
+    id: str
+    step: str
+    since: Moment
+
+
+class WaitingList(Struct, kw_only=True):
+    """How many executions wait for a service, and the first 100, the longest first."""
+
+    count: Count
+    executions: list[WaitingExecution]
+
+
 class Service(Struct, kw_only=True):
     """A service. `local`: it is a part of this process. `fault`: why one that the database keeps is not used."""
 
@@ -88,6 +103,7 @@ class Service(Struct, kw_only=True):
     auth: dict[str, str] | None
     tls: dict[str, str] | None
     methods: dict[str, dict[str, Any]]
+    waiting: WaitingList | UnsetType = UNSET
 
 
 class ServiceList(Struct, kw_only=True):

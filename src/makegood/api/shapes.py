@@ -109,6 +109,14 @@ class Suspension(Struct, kw_only=True):
     since: Moment | None
 
 
+class ServiceWait(Struct, kw_only=True):
+    """A call or undo waits for a service none of whose endpoints is well; it is given up at `until`."""
+
+    service: str
+    since: Moment
+    until: Moment
+
+
 class Step(Struct, kw_only=True):
     """One instance of a step."""
 
@@ -125,6 +133,7 @@ class Step(Struct, kw_only=True):
     output: Any
     error: Failure | None
     execution: str | UnsetType = UNSET
+    waits_for: ServiceWait | UnsetType = UNSET
     origin: str | UnsetType = UNSET
 
 
@@ -139,6 +148,7 @@ class Compensation(Struct, kw_only=True):
     error: Failure | None
     note: str | None
     by: str | None
+    waits_for: ServiceWait | UnsetType = UNSET
     origin: str | UnsetType = UNSET
 
 

@@ -16,9 +16,9 @@ from makegood.core.view import ROWS_SHOWN, time_text
 from makegood.engine.census import Census, census
 from makegood.engine.definitions import Definitions
 from makegood.engine.loading import load_state
-from makegood.engine.observing import page_of, whole
+from makegood.engine.observing import WAITING_SHOWN, page_of, whole
 from makegood.errors import ConfigurationError, InputError, NotFound
-from makegood.ports import Journal, Query, Stored, StoredDefinition
+from makegood.ports import Journal, Query, Stored, StoredDefinition, Waiting
 from makegood.storage import is_postgres, open_store, sqlite_path
 from makegood.storage.codec import encode_event
 
@@ -56,6 +56,10 @@ class Reading:
     async def state(self, execution_id: str) -> State:
         """The state of an execution, as far as it is durable. Raises as `row`."""
         return await load_state(self._store, execution_id, await self.program(execution_id))
+
+    async def waiting(self, service: str) -> Waiting:
+        """Who waits for a service, so many by name as are shown."""
+        return await self._store.waiting(service, limit=WAITING_SHOWN)
 
     async def page(self, execution_id: str, rows: str, cursor: str | None, limit: int = ROWS_SHOWN) -> dict[str, Any]:
         """A page of one of the lists of an execution; see `page_of`. Raises as `row`, and InputError."""
@@ -159,6 +163,12 @@ def row_view(stored: Stored) -> dict[str, Any]:
         "ended_at": time_text(standing.ended_at_ms),
         "search": start.search,
     }
+
+
+def waiting_view(waiting: Waiting) -> dict[str, Any]:
+    """Who waits for a service: `{count, executions: [{id, step, since}]}`, the longest first."""
+    found = [{"id": each, "step": wait.step, "since": time_text(wait.since_ms)} for each, wait in waiting.longest]
+    return {"count": waiting.count, "executions": found}
 
 
 def event_views(position: int, record: Record) -> Iterator[dict[str, Any]]:

@@ -79,6 +79,9 @@ def list_(
         list[str] | None,
         typer.Option("--search", metavar="NAME=TEXT", help="Only with this search attribute. May be repeated."),
     ] = None,
+    waiting_for: Annotated[
+        str | None, typer.Option("--waiting-for", metavar="SERVICE", help="Only what waits for this service.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="So many at most.")] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", metavar="CURSOR", help="Where the last page ended.")] = None,
     config: options.Config = None,
@@ -93,7 +96,9 @@ def list_(
     from makegood.ports import Query
 
     found = pairs(search or [], "--search")
-    query = Query(workflow=workflow, status=status, business_key=business_key, limit=limit, search=found)
+    query = Query(
+        workflow=workflow, status=status, business_key=business_key, limit=limit, search=found, waiting_for=waiting_for
+    )
     list_executions(_place(config, database, server, token), query, cursor, json=json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from makegood.app.keeping import engines_on
@@ -55,7 +56,7 @@ def _asked(query: Query, cursor: str | None) -> dict[str, Any]:
     """A query as a server takes it."""
     return {
         "workflow": query.workflow, "status": query.status, "business_key": query.business_key,
-        "limit": min(query.limit, PAGE_MAX), "cursor": cursor,
+        "waiting_for": query.waiting_for, "limit": min(query.limit, PAGE_MAX), "cursor": cursor,
         **{f"search.{name}": text for name, text in query.search.items()},
     }  # fmt: skip
 
@@ -63,10 +64,7 @@ def _asked(query: Query, cursor: str | None) -> dict[str, Any]:
 def _rows(place: Place, query: Query, before: tuple[int, str] | None) -> tuple[list[dict[str, Any]], str | None]:
     async def rows() -> tuple[list[dict[str, Any]], str | None]:
         async with reading(place.path) as store:
-            asked = Query(
-                workflow=query.workflow, status=query.status, business_key=query.business_key,
-                limit=query.limit + 1, before=before, search=query.search,
-            )  # fmt: skip
+            asked = replace(query, limit=query.limit + 1, before=before)
             found = await store.executions(asked)
             more = cursor_of(found[query.limit - 1]) if len(found) > query.limit else None
             return [row_view(each) for each in found[: query.limit]], more

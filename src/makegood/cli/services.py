@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from makegood.app.config import load_config
 from makegood.app.contracts import Contracts
 from makegood.app.directory import SharedServices
+from makegood.app.reading import reading, waiting_view
 from makegood.app.wiring import registry_of
 from makegood.cli import exits
 from makegood.cli.failures import complain
@@ -59,7 +60,7 @@ def _row(view: dict[str, Any]) -> dict[str, Any]:
 def show_service(place: Place, name: str, *, json: bool) -> None:
     """Print one of them, and how its endpoints are."""
     remote = place.remote
-    view = remote.service(name) if remote is not None else _named(_views(place), name)
+    view = remote.service(name) if remote is not None else {**_named(_views(place), name), **_waiting(place, name)}
     if json:
         print_json(view)
         return
@@ -68,6 +69,21 @@ def show_service(place: Place, name: str, *, json: bool) -> None:
     if view["endpoints"]:
         print()
         table(ENDPOINT_COLUMNS, [_endpoint_row(each) for each in view["endpoints"]])
+    waiting = view.get("waiting", {"executions": []})
+    if waiting["executions"]:
+        print()
+        print(f"{waiting['count']:,} wait for it, the longest first:")
+        table(("id", "step", "since"), waiting["executions"])
+
+
+def _waiting(place: Place, name: str) -> dict[str, Any]:
+    """Who waits for it, where a database is named that knows."""
+
+    async def look() -> dict[str, Any]:
+        async with reading(place.path) as store:
+            return {"waiting": waiting_view(await store.waiting(name))}
+
+    return {} if place.database is None else run_async(look())
 
 
 def _named(views: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -79,7 +95,7 @@ def _named(views: list[dict[str, Any]], name: str) -> dict[str, Any]:
 
 def _lines(view: dict[str, Any]) -> Iterator[str]:
     for key, value in view.items():
-        if key not in ("endpoints", "local") and value not in (None, "", {}):
+        if key not in ("endpoints", "local", "waiting") and value not in (None, "", {}):
             text = ", ".join(f"{one}: {each}" for one, each in value.items()) if isinstance(value, dict) else value
             yield f"{key.replace('_', ' '):22} {text}"
 

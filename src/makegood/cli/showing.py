@@ -130,9 +130,19 @@ def _section(title: str, rows: list[list[str]]) -> Iterator[str]:
         yield ("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))).rstrip()
 
 
+def _wait(row: Mapping[str, Any]) -> str:
+    """What it waits for while its service is not well."""
+    wait = row.get("waits_for")
+    if wait is None:
+        return ""
+    since, until = wait["since"][11:19], wait["until"][11:19]
+    return f"waits for service {wait['service']} since {since}, until {until} at most"
+
+
 def _step_row(step: Mapping[str, Any]) -> list[str]:
     attempts = _attempts(step["attempts"])
     error = "" if step["error"] is None else f"{step['error']['code']}: {short(step['error']['message'], CELL_MAX)}"
+    error = error or _wait(step)
     undo = "" if step["compensation"] == "none" else f"undo {step['compensation']}"
     began = (step["started_at"] or "")[11:23]
     return [_name(step), step["call"] or step["kind"], step["forward"], attempts, began, _span(step), undo, error]
@@ -140,6 +150,7 @@ def _step_row(step: Mapping[str, Any]) -> list[str]:
 
 def _undo_row(entry: Mapping[str, Any]) -> list[str]:
     error = "" if entry["error"] is None else f"{entry['error']['code']}: {short(entry['error']['message'], CELL_MAX)}"
+    error = _wait(entry) or error
     note = short(who_and_why(entry["by"], entry["note"]).strip(), CELL_MAX)
     return [_name(entry), entry["call"], entry["status"], _attempts(entry["attempts"]), error, note]
 

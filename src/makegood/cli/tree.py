@@ -243,6 +243,9 @@ def _undo_of(node: Node, instance: Instance, name: str, now_ms: int) -> Told:
 def _under_way(track: Track, now_ms: int) -> tuple[Mark, str]:
     if track.open_until is not None:
         return "running", _effort(track, now_ms - track.since_ms)
+    if track.awaits is not None and track.due_ms is not None:
+        rest = f"for {span_text(max(track.due_ms - now_ms, 0))} at most"
+        return "waiting", _joined([_attempts(track), f"service {track.awaits} is not well, waits {rest}"])
     if track.ongoing:
         return "waiting", _joined([_attempts(track), "accepted, asked again"])
     if track.error is not None and track.due_ms is not None:

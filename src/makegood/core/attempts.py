@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from makegood.core import events as ev
 from makegood.core.events import Failure
 from makegood.core.failing import abort, node_halted, settle_without_ok, suspend_for_a_person
 from makegood.core.flow import check_size
-from makegood.core.inputs import Granted, Replied, Unreachable
+from makegood.core.inputs import Granted, Replied, Unreachable, Unwell
 from makegood.core.judgement import Judgement
 from makegood.core.outcome import Reply
 from makegood.core.program import Kind, Node, Undo, retriable_policy
@@ -41,9 +43,10 @@ def granted(j: Judgement, news: Granted) -> None:
 
 
 def wants_request(j: Judgement, instance: Instance, *, undo: bool) -> bool:
-    """Whether the call or undo waits for its next request, and its moment has come."""
+    """Whether the call or undo waits for its next request, and its moment has come; or would have, had its service
+    been well."""
     track = instance.undo if undo else instance.call
-    if track is None or track.due_ms is None or track.due_ms > j.now_ms:
+    if track is None or track.due_ms is None or (track.due_ms > j.now_ms and track.awaits is None):
         return False
     return j.state.status in MOVING
 
@@ -67,6 +70,39 @@ def unreachable(j: Judgement, news: Unreachable) -> None:
     judge(j, instance, instance.track(news.undo), news.reply, undo=news.undo, strict=False)
 
 
+def unwell(j: Judgement, news: Unwell) -> None:
+    """No endpoint may be called: the request waits for one without using up an attempt, and not for ever."""
+    instance = j.state.instances.get(news.key)
+    if instance is None or not wants_request(j, instance, undo=news.undo):
+        return
+    track, node = instance.track(news.undo), j.program.nodes[instance.node]
+    until_ms = track.due_ms if track.awaits is not None else _awaits_until_ms(j, node, track, news)
+    if until_ms is not None and until_ms > j.now_ms:
+        if track.awaits is None:
+            j.emit(ev.ServiceAwaited(node.name, instance.iteration, news.service, until_ms, news.undo))
+        return
+    message = f"service {news.service!r} has no endpoint that is well"
+    if track.awaits_since_ms is not None:
+        message += f", and had none for {(j.now_ms - track.awaits_since_ms) / 1000:g} s"
+    reply = Reply("not_sent", code="service_unavailable", message=message)
+    judge(j, instance, track, reply, undo=news.undo, strict=False)
+
+
+def _awaits_until_ms(j: Judgement, node: Node, track: Track, news: Unwell) -> int:
+    until_ms = j.now_ms + news.wait_ms
+    if track.until_ms is not None:
+        until_ms = min(until_ms, track.until_ms)
+    if news.undo and _is_given_up_in_time(j, node):
+        until_ms = min(until_ms, track.since_ms + j.settings.undo_wait_ms)
+    return until_ms
+
+
+def _is_given_up_in_time(j: Judgement, node: Node) -> bool:
+    """Whether an undo that cannot be sent is repeated for `undo_wait` and no longer (rule 16)."""
+    explicit = node.undo is not None and node.undo.explicit
+    return not explicit and j.program.definition.on_compensation_failure != "retry_forever"
+
+
 def given_up(j: Judgement, key: Key, *, undo: bool) -> None:
     """An ongoing call was asked for long enough."""
     instance = j.state.instances[key]
@@ -84,6 +120,9 @@ def judge(j: Judgement, instance: Instance, track: Track, reply: Reply, *, undo:
         return
     if reply.outcome == "ok" and not undo:
         reply = _within_limits(j, reply)
+    if reply.outcome == "not_sent" and track.ongoing and not undo:
+        # Of the question how far it is, not of the call: what the service accepted may well be done.
+        reply = replace(reply, outcome="unknown", answered=True)
     if reply.outcome == "ok":
         name, iteration = node.name, instance.iteration
         j.emit(ev.UndoDone(name, iteration) if undo else ev.StepSucceeded(name, iteration, reply.output))

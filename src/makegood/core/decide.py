@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from makegood.core import events as ev
 from makegood.core import inputs
-from makegood.core.attempts import given_up, granted, replied, take_over, timeout_failure, unreachable
+from makegood.core.attempts import given_up, granted, replied, take_over, timeout_failure, unreachable, unwell
 from makegood.core.callbacks import called_back
 from makegood.core.children import Family, child_begun, child_ended, child_refused, child_resolved, halt
 from makegood.core.events import Failure, Record
@@ -142,6 +142,8 @@ def _judge(j: Judgement, news: inputs.Input) -> None:
             called_back(j, news)
         case inputs.Unreachable():
             unreachable(j, news)
+        case inputs.Unwell():
+            unwell(j, news)
         case inputs.ChildResolved():
             child_resolved(j, news)
         case inputs.ChildBegun():

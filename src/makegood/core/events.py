@@ -222,6 +222,20 @@ class IterationStarted:
 
 
 @fact
+class ServiceAwaited:
+    """No endpoint of the service may be called: the next request waits for one, at most until `until_ms`.
+
+    No attempt is used up by it, and the deadline of the next one has not begun.
+    """
+
+    step: str
+    iteration: Iteration
+    service: str
+    until_ms: int
+    undo: bool = False
+
+
+@fact
 class AttemptStarted:
     """Journaled before anything is sent (rule 31). A poll of an ongoing call repeats its number."""
 
@@ -486,6 +500,7 @@ Event = (
     | BranchTaken
     | ItemsTaken
     | IterationStarted
+    | ServiceAwaited
     | AttemptStarted
     | AttemptEnded
     | AttemptOngoing

@@ -78,6 +78,8 @@ def evolve(state: State, event: ev.Event, at_ms: int) -> None:  # noqa: C901, PL
             _attempt_ended(state, event, at_ms)
         case ev.AttemptOngoing():
             _attempt_ongoing(state, event, at_ms)
+        case ev.ServiceAwaited():
+            _service_awaited(state, event, at_ms)
         case ev.ExecutionStarted():
             _execution_started(state, event, at_ms)
         case ev.ExecutionCompleted():
@@ -214,6 +216,7 @@ def _resumed(state: State, event: ev.ExecutionResumed) -> None:
         state.timeout_at_ms = event.timeout_at_ms
         state.timers.set(TIMEOUT, event.timeout_at_ms)
     state.touched.extend(state.ready)
+    state.touched.extend(state.awaiting)
     state.touched.extend(state.attending)
 
 
@@ -412,10 +415,32 @@ def _rest(state: State, key: Key, track: Track, *, undo: bool) -> None:
     if track.due_ms is not None:
         state.timers.clear(("due", key, undo))
         track.due_ms = None
+    if track.awaits is not None:
+        _await_no_more(state, key, track, undo=undo)
     if track.until_ms is not None:
         state.timers.clear(("until", key, undo))
         track.until_ms = None
     track.open_until = None
+
+
+def _service_awaited(state: State, event: ev.ServiceAwaited, at_ms: int) -> None:
+    instance = _of(state, event)
+    key, track = instance.key, instance.track(event.undo)
+    state.ready.pop((key, event.undo), None)
+    state.awaiting[(key, event.undo)] = None
+    state.awaited.setdefault(event.service, OrderedDict())[(key, event.undo)] = None
+    track.awaits = event.service
+    track.awaits_since_ms = at_ms
+    _due(state, key, track, event.until_ms, at_ms, undo=event.undo)
+
+
+def _await_no_more(state: State, key: Key, track: Track, *, undo: bool) -> None:
+    assert track.awaits is not None
+    waiting = state.awaited[track.awaits]
+    del waiting[(key, undo)], state.awaiting[(key, undo)]
+    if not waiting:
+        del state.awaited[track.awaits]
+    track.awaits = track.awaits_since_ms = None
 
 
 def _attempt_started(state: State, event: ev.AttemptStarted) -> None:
@@ -426,6 +451,8 @@ def _attempt_started(state: State, event: ev.AttemptStarted) -> None:
     if track.due_ms is not None:
         track.due_ms = None
         state.timers.clear(("due", key, event.undo))
+    if track.awaits is not None:
+        _await_no_more(state, key, track, undo=event.undo)
     state.ready.pop((key, event.undo), None)
     state.open[(key, event.undo)] = None
     state.touched.append((key, event.undo))

@@ -105,7 +105,7 @@ def _bound_polling(j: Judgement, node: Node, instance: Instance, track: Track) -
     until_ms = j.now_ms + (node.timeout_ms or j.settings.call_timeout_ms)
     if track.until_ms is not None:
         until_ms = min(until_ms, track.until_ms)
-    due_ms = track.due_ms if track.due_ms is not None else j.now_ms
+    due_ms = track.due_ms if track.due_ms is not None and track.awaits is None else j.now_ms
     j.emit(ev.AttemptOngoing(node.name, instance.iteration, track.attempts, due_ms, until_ms))
 
 

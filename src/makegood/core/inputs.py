@@ -29,6 +29,20 @@ class Granted:
 
 
 @fact
+class Unwell:
+    """No endpoint of the service may be called now: each is unhealthy, or its circuit is open.
+
+    Attributes:
+        wait_ms: How long the next request of a call or undo may wait for one.
+    """
+
+    key: Key
+    undo: bool
+    service: str
+    wait_ms: int
+
+
+@fact
 class Replied:
     """A request came to an end. `strict`: the service is declared strict_idempotent (rule 3)."""
 
@@ -55,7 +69,7 @@ class CalledBack:
 
 @fact
 class Unreachable:
-    """No request could be made at all: there is no such service, or none was well for too long."""
+    """No request could be made at all: there is no such service."""
 
     key: Key
     undo: bool
@@ -198,6 +212,7 @@ class Compensate:
 Input = (
     Continue
     | Granted
+    | Unwell
     | Replied
     | CalledBack
     | Unreachable

@@ -15,7 +15,7 @@ from makegood.model.fact import fact
 
 @fact
 class Dispatch:
-    """A call or undo wants a request to be made: find a place for it, and say `Granted`."""
+    """A call or undo wants a request to be made: find a place for it, and say `Granted`; or say `Unwell`."""
 
     key: Key
     undo: bool
@@ -53,7 +53,7 @@ def outstanding(state: State) -> list[Command]:
         return [*_sends(state)]
     more = [GoOn()] if state.more else []
     attends = [_attend(state, key, undo=undo) for key, undo in state.attending]
-    return [*more, *(Dispatch(key, undo) for key, undo in state.ready), *attends, *_sends(state)]
+    return [*more, *(Dispatch(key, undo) for key, undo in {**state.ready, **state.awaiting}), *attends, *_sends(state)]
 
 
 def newly_outstanding(state: State) -> list[Command]:
@@ -67,11 +67,16 @@ def newly_outstanding(state: State) -> list[Command]:
     for key, undo in dict.fromkeys(touched):
         if (key, undo) in state.open:
             commands.append(Send(key, undo, state.instances[key].track(undo).attempts))
-        elif moves and (key, undo) in state.ready:
+        elif moves and is_wanted(state, key, undo=undo):
             commands.append(Dispatch(key, undo))
         elif moves and (key, undo) in state.attending:
             commands.append(_attend(state, key, undo=undo))
     return commands
+
+
+def is_wanted(state: State, key: Key, *, undo: bool) -> bool:
+    """Whether a call or undo wants a request to be made now, or as soon as its service is well."""
+    return (key, undo) in state.ready or (key, undo) in state.awaiting
 
 
 def ripen(state: State, now_ms: int) -> None:

@@ -64,7 +64,9 @@ class Track:
         lost: Attempts whose process died.
         open_until: Deadline of the request that is under way, or None.
         due_ms: When the next request is due while none is under way, or None. `ready` and the
-            timers follow from it.
+            timers follow from it. While a service is awaited: when that is given up.
+        awaits: The service of which the next request waits for an endpoint that is well, or None.
+        awaits_since_ms: Since when.
         ongoing: Whether the service accepted and is being polled.
         until_ms: When an ongoing call is given up.
         unknown: Whether some attempt came to `unknown`.
@@ -79,6 +81,8 @@ class Track:
     lost: int = 0
     open_until: int | None = None
     due_ms: int | None = None
+    awaits: str | None = None
+    awaits_since_ms: int | None = None
     ongoing: bool = False
     until_ms: int | None = None
     unknown: bool = False
@@ -176,6 +180,8 @@ class State:
         undoing: For each region, how many undos inside it are under way.
         halted: Regions that a failure or an abort has stopped, with the cause.
         ready: Calls and undos that want to be sent now.
+        awaiting: Calls and undos that wait for their service to be well.
+        awaited: The same by service, the one that has waited longest first.
         open: Calls and undos whose request is under way.
         attending: Calls of other workflows that are under way, and undos of such.
         touched: What joined `ready`, `open` or `attending` since the engine last looked.
@@ -235,6 +241,8 @@ class State:
     halted: dict[Key, Failure] = field(default_factory=dict)
     agenda: OrderedDict[Key, None] = field(default_factory=OrderedDict)
     ready: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    awaiting: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    awaited: dict[str, OrderedDict[tuple[Key, bool], None]] = field(default_factory=dict)
     open: dict[tuple[Key, bool], None] = field(default_factory=dict)
     attending: dict[tuple[Key, bool], None] = field(default_factory=dict)
     touched: list[tuple[Key, bool]] = field(default_factory=list)

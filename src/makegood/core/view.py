@@ -9,7 +9,7 @@ from typing import Any
 
 from makegood.core.events import Failure
 from makegood.core.program import Kind, Node
-from makegood.core.state import Instance, Key, State
+from makegood.core.state import Instance, Key, State, Track
 from makegood.model import ChildWorkflow
 
 ROWS_SHOWN = 1000
@@ -120,8 +120,17 @@ def _step_view(node: Node, instance: Instance) -> dict[str, Any]:
         "output": instance.output,
         "error": failure_view(instance.error),
         **({"execution": instance.child} if instance.child is not None else {}),
+        **_awaited(instance.call),
         **_origin(instance),
     }
+
+
+def _awaited(track: Track | None) -> dict[str, Any]:
+    """The service that a call or undo waits for while no endpoint of it is well, if it does: since and until when."""
+    if track is None or track.awaits is None:
+        return {}
+    since, until = time_text(track.awaits_since_ms), time_text(track.due_ms)
+    return {"waits_for": {"service": track.awaits, "since": since, "until": until}}
 
 
 def _origin(instance: Instance) -> dict[str, Any]:
@@ -153,6 +162,7 @@ def _entry_view(state: State, key: Key) -> dict[str, Any]:
         "error": failure_view(error),
         "note": instance.note,
         "by": instance.noted_by or None,
+        **_awaited(track),
         **_origin(instance),
     }
 

@@ -127,6 +127,8 @@ class Assembly:
             on_lost=self._on_lost,
             on_attend=lambda live, command: self.children.attend(live, command),  # noqa: PLW0108
             on_room=lambda: self.intake.room_made(),  # noqa: PLW0108
+            on_well=lambda service: self.intake.waking.well(service),  # noqa: PLW0108
+            on_wait=lambda service: self.intake.waking.parked(service),  # noqa: PLW0108
         )
         return self.runner
 

@@ -14,7 +14,7 @@ from makegood.core import inputs
 from makegood.engine.committer import durable
 from makegood.engine.definitions import check_payload
 from makegood.engine.intake import AFTER_TROUBLE_S, Elsewhere, Intake, Store
-from makegood.engine.live import Live, Void
+from makegood.engine.live import Live, Void, all_durable
 from makegood.engine.log import log, names
 from makegood.engine.repeats import Repeats, once_in, once_of
 from makegood.engine.requests import message_of, request_of
@@ -167,7 +167,7 @@ class Inbox:
             if isinstance(news, inputs.Signal):
                 check_payload((node.step for node in live.program.nodes), news.name, news.payload)
             if live.state.superseded_by is not None:
-                await self._runner.durable(live)
+                await all_durable(live)
             if live.leaving:
                 raise Void(f"execution {execution_id!r} has left memory meanwhile; try again")
             if live.state.ended and isinstance(news, REVIVING):

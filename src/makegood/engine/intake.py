@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -12,11 +12,12 @@ from makegood.core.state import ENDS
 from makegood.engine.committer import closed
 from makegood.engine.definitions import Definitions
 from makegood.engine.due import Due
-from makegood.engine.live import Live, standing_of
+from makegood.engine.live import Live, standing_of, waits_of
 from makegood.engine.loading import load_state
 from makegood.engine.log import log, names
 from makegood.engine.runner import Runner
 from makegood.engine.suspects import Suspects
+from makegood.engine.waking import Waking
 from makegood.errors import Fenced, NotFound, Refused, StorageError, StorageUnavailable
 from makegood.ports import Clock, Directory, Invoker, Journal, Leases, Requests, Stored
 
@@ -89,6 +90,7 @@ class Intake:
         self._room = room
         self._on_fenced = on_fenced
         self._due = Due(clock, shared=store.shared)
+        self.waking = Waking(store, invoker, clock, shared=store.shared, wake=self._wake)
         self.suspects = Suspects(store, self._is_advanced, clock, enabled=only is None, lease_ms=lease_ms)
         self._crowded = False
         self._looked = False
@@ -111,7 +113,11 @@ class Intake:
     def start(self) -> None:
         """Begin to take in what is left over and what comes due."""
         if not self._tasks:
-            self._tasks = [asyncio.get_running_loop().create_task(self._claim_forever())]
+            loops = (
+                self._forever(self._due.wait, self._claim_due),
+                self._forever(self.waking.wait, self.waking.look_at_all),
+            )
+            self._tasks = [asyncio.get_running_loop().create_task(each) for each in loops]
             self._due.look()
 
     def halt(self) -> None:
@@ -136,6 +142,7 @@ class Intake:
     def look(self) -> None:
         """There may be something to take in: the clock was set by hand, or a worker was declared dead."""
         self._due.look()
+        self.waking.look_soon()
 
     def parked(self, wake_ms: int | None) -> None:
         """Some execution was parked until then."""
@@ -175,18 +182,18 @@ class Intake:
 
     # --- claiming ---
 
-    async def _claim_forever(self) -> None:
+    async def _forever(self, wait: Callable[[], Awaitable[None]], act: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self._due.wait()
+            await wait()
             try:
-                await self._claim_due()
+                await act()
             except Fenced as error:
                 self._on_fenced(error)
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for ever
                 log.warning(names.COMMIT_FAILED, error=repr(error))
                 await asyncio.sleep(AFTER_TROUBLE_S)
-                self._due.look()
+                self.look()
 
     async def _claim_due(self) -> None:
         self._due.forget()
@@ -200,9 +207,7 @@ class Intake:
             # The first time also what sleeps: a parent looks after its children, which are then allowed here too.
             found = await self._claim(limit, only, early=only is not None and not self._looked)
             self._looked = True
-            for stored in found:
-                with suppress(Exception):  # It is logged, and stays where it is.
-                    self._runner.release(await self._take(stored))
+            await self._take_all(found)
             # A shared store gives each worker its part, so that there may be more.
             if len(found) < limit and not (found and self._store.shared):
                 break
@@ -217,10 +222,31 @@ class Intake:
             next_ms = self._clock.now_ms() + NOT_FOR_US_MS
         self._due.known(next_ms)
 
-    async def _claim(self, limit: int, only: Collection[str] | None, *, early: bool = False) -> list[Stored]:
+    async def _take_all(self, found: Collection[Stored]) -> int:
+        """Load and resume them; how many it was possible with."""
+        taken = 0
+        for stored in found:
+            with suppress(Exception):  # It is logged, and stays where it is.
+                self._runner.release(await self._take(stored))
+                taken += 1
+        return taken
+
+    async def _wake(self, service: str, since_ms: int, limit: int) -> int | None:
+        """Take in those that have waited for a service since then or longer; how many, or None without any room."""
+        room = self._room()
+        if room <= 0:
+            return None
+        only = None if self._only is None else list(self._sought)
+        found = await self._claim(min(room, limit), only, waits=(service, since_ms))
+        return await self._take_all(found)
+
+    async def _claim(
+        self, limit: int, only: Collection[str] | None, *, early: bool = False, waits: tuple[str, int] | None = None
+    ) -> list[Stored]:
         async with self._claiming:
             offered = None if only is not None else self._invoker.names()
-            found = await self._store.claim(self._clock.now_ms(), limit=limit, only=only, early=early, offered=offered)
+            now_ms = self._clock.now_ms()
+            found = await self._store.claim(now_ms, limit=limit, only=only, early=early, offered=offered, waits=waits)
             # What is here already is only told again, after an answer that was lost.
             found = [each for each in found if each.execution_id not in self._runner.live]
             self._vacant.difference_update(stored.execution_id for stored in found)
@@ -242,6 +268,7 @@ class Intake:
             self.suspects.check_turn(stored)
             state = await load_state(self._store, stored.execution_id, registered.program)
             live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
+            live.waits = waits_of(state)
             log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
             if self._only is not None and live.id in self._only:
                 self._sought.add(live.id)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from makegood.core.events import Record
 from makegood.core.program import Program
-from makegood.core.state import Key, State
-from makegood.engine.committer import Pending
+from makegood.core.state import MOVING, Key, State
+from makegood.engine.committer import Pending, Settled, durable
 from makegood.errors import Conflict, StorageUnavailable
-from makegood.ports import Append, KeyedRequest, Standing, Start
+from makegood.ports import Append, KeyedRequest, Standing, Start, Wait
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +21,8 @@ class Live:
         position: Where its next record goes.
         queued: Records handed to the committer and not durable yet.
         asked: Calls and undos that wait for a place at their service.
+        unwell: Calls and undos that wait for their service to be well, with its name: it may leave memory meanwhile.
+        waits: What it waits for as it was last written.
         standing: The row as it was last written.
         signature: What of the state the row was made from.
         sending: Requests under way.
@@ -43,6 +45,8 @@ class Live:
     held: int = 0
     leaving: bool = False
     asked: dict[tuple[Key, bool], None] = field(default_factory=dict)
+    unwell: dict[tuple[Key, bool], str] = field(default_factory=dict)
+    waits: tuple[Wait, ...] = ()
     on_durable: list[Callable[[Exception | None], None]] = field(default_factory=list)
     inbox_ids: list[int] = field(default_factory=list)
     requests: list[KeyedRequest] = field(default_factory=list)
@@ -58,6 +62,21 @@ def as_others_hear(error: Exception | None) -> Exception | None:
     return Void("what was about to begin was refused; try again") if isinstance(error, Conflict) else error
 
 
+def when_durable(execution: Live, told: Settled) -> None:
+    """Call back when everything decided so far is durable; with Void if it never came to be."""
+    if execution.queued:
+        execution.on_durable.append(told)
+    else:
+        told(None)
+
+
+async def all_durable(execution: Live) -> None:
+    """Return when everything decided so far is durable; raises Void if it never came to be."""
+    done, told = durable()
+    when_durable(execution, told)
+    await done
+
+
 def append_of(execution: Live, record: Record, start: Start | None = None, together: str | None = None) -> Append:
     """The append of a record that was decided; the next one goes behind it."""
     signature = signature_of(execution.state)
@@ -65,6 +84,9 @@ def append_of(execution: Live, record: Record, start: Start | None = None, toget
     if changed:
         execution.signature = signature
         execution.standing = standing_of(execution.state)
+    waits = waits_of(execution.state) if execution.state.awaited or execution.waits else ()
+    waits_changed = waits != execution.waits
+    execution.waits = waits
     append = Append(
         execution_id=execution.id,
         position=execution.position,
@@ -73,6 +95,7 @@ def append_of(execution: Live, record: Record, start: Start | None = None, toget
         standing=execution.standing if changed else None,
         inbox_ids=tuple(execution.inbox_ids),
         requests=tuple(execution.requests),
+        waits=waits if waits_changed else None,
         together=together if execution.beside is None else execution.beside[0].together,
     )
     execution.inbox_ids.clear()
@@ -80,6 +103,20 @@ def append_of(execution: Live, record: Record, start: Start | None = None, toget
     execution.position += 1
     execution.queued += 1
     return append
+
+
+def waits_of(state: State) -> tuple[Wait, ...]:
+    """The services that an execution waits for, each since its first call or undo does; one that stands still
+    waits for a person, and for no service."""
+    if not state.awaited or state.status not in MOVING:
+        return ()
+    found = []
+    for service, waiting in state.awaited.items():
+        key, undo = next(iter(waiting))
+        since_ms = state.instances[key].track(undo).awaits_since_ms
+        assert since_ms is not None
+        found.append(Wait(service=service, since_ms=since_ms, step=state.name(key)))
+    return tuple(found)
 
 
 def signature_of(state: State) -> tuple[object, ...]:

@@ -15,7 +15,7 @@ from makegood.core.view import ROWS_SHOWN
 from makegood.engine.definitions import Definitions
 from makegood.engine.handle import Rest
 from makegood.engine.intake import Store
-from makegood.engine.live import Live, Void
+from makegood.engine.live import Live, Void, when_durable
 from makegood.engine.loading import load_state
 from makegood.engine.runner import Runner
 from makegood.errors import NotFound
@@ -68,7 +68,7 @@ class Onlooker:
             except Exception as wrong:  # noqa: BLE001 - it belongs to the asker
                 done.set_exception(wrong)
 
-        self._runner.when_durable(live, told)
+        when_durable(live, told)
         return await done
 
     async def rest(self, execution_id: str) -> Rest | None:

@@ -18,8 +18,10 @@ from makegood.engine.intake import Store
 from makegood.engine.listening import HEARD_MAX, Listeners
 from makegood.engine.looking import Onlooker
 from makegood.errors import InputError, NotFound
-from makegood.ports import Query, Stored, StoredDefinition
+from makegood.ports import Query, Stored, StoredDefinition, Waiting
 
+WAITING_SHOWN = 100
+"""Of those that wait for a service so many are named."""
 PAGE = 256
 """Records read at once."""
 LOOK_S = 0.5
@@ -92,6 +94,10 @@ class Observer:
     async def executions(self, query: Query) -> Sequence[Stored]:
         """Executions, newest first."""
         return await self._opened().query(query)
+
+    async def waiting(self, service: str) -> Waiting:
+        """Who waits for a service, so many by name as are shown."""
+        return await self._opened().waiting(service, limit=WAITING_SHOWN)
 
     async def records(self, execution_id: str, start: int, count: int) -> list[Record]:
         """Some of its journal, from a position on. Raises as `whole`."""

@@ -15,7 +15,7 @@ from makegood.core.events import Record
 from makegood.core.outstanding import next_moment_ms
 from makegood.engine.committer import Pending, Settled
 from makegood.engine.live import Live
-from makegood.ports import Append, Clock, Standing, Start, Stored
+from makegood.ports import Append, Clock, Standing, Start, Stored, Wait
 
 PARK_AFTER_MS = 2_000
 """A wait that is shorter is spent in memory."""
@@ -47,6 +47,7 @@ class Parking:
     Args:
         forget: Called with an execution that is in memory no more.
         on_park: Called with the moment at which a parked execution is due, or None, once that is durable.
+        on_wait: Called likewise with each service that it waits for.
 
     Attributes:
         under_way: What is leaving memory, by id: done when that is durable. Nobody may take it in before.
@@ -59,11 +60,13 @@ class Parking:
         *,
         forget: Callable[[Live], None],
         on_park: Callable[[int | None], None],
+        on_wait: Callable[[str], None],
     ) -> None:
         self._committer = committer
         self._clock = clock
         self._forget = forget
         self._on_park = on_park
+        self._on_wait = on_wait
         self.under_way: dict[str, asyncio.Future[None]] = {}
 
     def park_if_idle(self, execution: Live) -> None:
@@ -85,11 +88,11 @@ class Parking:
     def park(self, execution: Live, wake_ms: int | None) -> None:
         """Leave an execution to whoever claims it when it is due."""
         self._forget(execution)
-        self._leave(execution.id, execution.position, execution.standing, wake_ms)
+        self._leave(execution.id, execution.position, execution.standing, wake_ms, execution.waits)
 
     def park_unloaded(self, stored: Stored, wake_ms: int) -> None:
         """Give back an execution that was claimed and cannot be advanced here."""
-        self._leave(stored.execution_id, stored.positions, stored.standing, wake_ms)
+        self._leave(stored.execution_id, stored.positions, stored.standing, wake_ms, ())
 
     def park_new(self, execution: Live, record: Record, start: Start, told: Settled) -> None:
         """Store an execution with its first record, as due at once: there is no room for it here."""
@@ -112,7 +115,9 @@ class Parking:
         )
         self._committer.append(append, settled, execution.beside)
 
-    def _leave(self, execution_id: str, position: int, standing: Standing, wake_ms: int | None) -> None:
+    def _leave(
+        self, execution_id: str, position: int, standing: Standing, wake_ms: int | None, waits: tuple[Wait, ...]
+    ) -> None:
         parking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.under_way[execution_id] = parking
 
@@ -121,6 +126,9 @@ class Parking:
             parking.set_result(None)
             if error is None:
                 self._on_park(wake_ms)
+                for each in waits:
+                    # It may have become well since it was asked last, when nobody heard of it.
+                    self._on_wait(each.service)
 
         parked = replace(standing, parked=True, wake_at_ms=wake_ms)
         append = Append(execution_id=execution_id, position=position, record=None, standing=parked)

@@ -10,7 +10,7 @@ from makegood.core.judgement import Settings
 from makegood.core.rerunning import Rerun, not_failed, rerun_id
 from makegood.engine.definitions import Definitions, Registered, search_of
 from makegood.engine.intake import Elsewhere, Intake, Store
-from makegood.engine.live import Live, Void, standing_of
+from makegood.engine.live import Live, Void, all_durable, standing_of
 from makegood.engine.requests import rerun_of
 from makegood.engine.runner import Runner
 from makegood.engine.starting import Starter
@@ -99,7 +99,7 @@ class Reruns:
     async def _superseded(self, old: Live) -> None:
         """Another rerun of it is under way: return when that is durable."""
         if old.state.superseded_by is not None:
-            await self._runner.durable(old)
+            await all_durable(old)
 
     async def _begin(
         self,

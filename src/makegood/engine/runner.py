@@ -23,6 +23,7 @@ from makegood.core.outstanding import (
     Dispatch,
     GoOn,
     Send,
+    is_wanted,
     newly_outstanding,
     next_moment_ms,
     outstanding,
@@ -30,8 +31,8 @@ from makegood.core.outstanding import (
 )
 from makegood.engine.alarm import Alarm
 from makegood.engine.calling import Calls, is_open, service_of
-from makegood.engine.committer import Pending, Settled, durable
-from makegood.engine.live import Live, append_of, as_others_hear
+from makegood.engine.committer import Pending, Settled
+from makegood.engine.live import Live, append_of, as_others_hear, when_durable
 from makegood.engine.log import log, names
 from makegood.engine.parking import Parking, Writing
 from makegood.engine.places import Places
@@ -52,6 +53,8 @@ class Runner:
         on_lost: Called with the id of an execution that cannot go on in this process, and why.
         on_attend: Called with what an execution wants of a child, once that is durable.
         on_room: Called when an execution has left memory.
+        on_well: Called with a service's name when it may be well again.
+        on_wait: Called with the name of each service that an execution waits for which was parked.
 
     Attributes:
         alarm: Wakes executions in memory.
@@ -74,6 +77,8 @@ class Runner:
         on_lost: Callable[[str, Exception], None],
         on_attend: Callable[[Live, Attend], None],
         on_room: Callable[[], None],
+        on_well: Callable[[str], None],
+        on_wait: Callable[[str], None],
     ) -> None:
         self._committer = committer
         self._invoker = invoker
@@ -86,9 +91,11 @@ class Runner:
         self._on_room = on_room
         self.alarm = Alarm(clock, self._ring)
         self._calls = Calls(invoker, tenure, self._tell_live)
-        self._places = Places(invoker, stopping=lambda: self.stopping, on_place=self._ask_again, on_gone=self.rest)
+        self._places = Places(
+            invoker, stopping=lambda: self.stopping, on_place=self._ask_again, on_gone=self.rest, on_well=on_well
+        )
         self.live: dict[str, Live] = {}
-        self.parking = Parking(committer, clock, forget=self._forget, on_park=on_park)
+        self.parking = Parking(committer, clock, forget=self._forget, on_park=on_park, on_wait=on_wait)
         self.stopping = False
 
     # --- entering and leaving ---
@@ -154,19 +161,6 @@ class Runner:
             raise
         self._advance(execution, record, moment, told=told)
 
-    def when_durable(self, execution: Live, told: Settled) -> None:
-        """Call back when everything decided so far is durable; with Void if it never came to be."""
-        if execution.queued:
-            execution.on_durable.append(told)
-        else:
-            told(None)
-
-    async def durable(self, execution: Live) -> None:
-        """Return when everything decided so far is durable; raises Void if it never came to be."""
-        done, told = durable()
-        self.when_durable(execution, told)
-        await done
-
     # --- one round ---
 
     def _advance(
@@ -204,11 +198,15 @@ class Runner:
         if (key, undo) in execution.asked or self.stopping:
             return record
         service = service_of(execution.state, key, undo)
-        match self._invoker.reserve(service):
+        match self._places.reserve(service, execution, command):
             case Slot.GRANTED:
                 return self._granted(execution, command, service, record, moment)
-            case Slot.BUSY | Slot.UNWELL:
-                self._places.wait(service, execution, command)
+            case Slot.BUSY:
+                return record
+            case Slot.UNWELL:
+                news = inputs.Unwell(key, undo, service, self._invoker.wait_ms(service))
+                record = extend(record, execution.state, news, moment, self._settings)
+                self._places.wait_till_well(service, execution, command)
                 return record
             case Slot.MISSING:
                 message = f"there is no service {service!r} here"
@@ -239,7 +237,7 @@ class Runner:
             for send in sends:
                 self._send(execution, send)
             if told is not None:
-                self.when_durable(execution, told)
+                when_durable(execution, told)
             return
         append = append_of(execution, record, start)
         beside, execution.beside = execution.beside, None
@@ -293,6 +291,7 @@ class Runner:
 
     def _forget(self, execution: Live) -> None:
         execution.leaving = True
+        self._places.forget(execution)
         if self.live.get(execution.id) is execution:
             del self.live[execution.id]
             self.alarm.set(execution.id, None)
@@ -351,7 +350,8 @@ class Runner:
     def _ask_again(self, execution: Live, command: Dispatch, service: str, slot: Slot) -> None:
         """The place that a call or undo waited for is held for it, or there is no such service any more."""
         execution.asked.pop((command.key, command.undo), None)
-        if execution.leaving or self.stopping or (command.key, command.undo) not in execution.state.ready:
+        wanted = is_wanted(execution.state, command.key, undo=command.undo)
+        if execution.leaving or self.stopping or not wanted:
             if slot is Slot.GRANTED:
                 # Whoever waits next hears of it.
                 self._invoker.release(service)

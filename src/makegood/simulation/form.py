@@ -260,6 +260,8 @@ def definition(problems: Problems, value: Any, pointer: str) -> None:
         _wrong(problems, value, pointer, "a definition, or the path of a file with one")
 
 
+_SPELL: dict[str, Check] = {"from_ms": whole(), "until_ms": whole()}
+
 scenario = record(
     "A scenario",
     {
@@ -271,6 +273,8 @@ scenario = record(
         "input": anything,
         "services": map_of(script),
         "down": list_of(text),
+        "unwell": map_of(list_of(record("A time in which a service is unwell", _SPELL))),
+        "wait_ms": whole(),
         "unregistered": list_of(text),
         "actions": list_of(action),
         "expect": expect,

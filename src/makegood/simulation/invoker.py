@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from makegood.core.outcome import Reply
 from makegood.ports import Invocation, Slot
 from makegood.simulation.replies import as_reply
-from makegood.simulation.script import Call, Scripted, ScriptedServices
+from makegood.simulation.script import ENDLESS_MS, Call, Scripted, ScriptedServices
 
 
 class ScriptedInvoker:
@@ -19,6 +19,8 @@ class ScriptedInvoker:
         self.services = services
         self.on_free: Callable[[str], None] | None = None
         self._names = frozenset(names)
+        self._began_ms = _now_ms()
+        self._told: set[str] = set()
 
     def knows(self, service: str) -> bool:
         """Whether there is such a service."""
@@ -37,12 +39,26 @@ class ScriptedInvoker:
         return None
 
     def wait_ms(self, service: str) -> int:  # noqa: ARG002 - the port's signature
-        """None is ever unwell."""
-        return 0
+        """As long as the script says."""
+        return self.services.wait_ms
 
     def reserve(self, service: str) -> Slot:
-        """There is always a place."""
-        return Slot.GRANTED if service in self._names else Slot.MISSING
+        """There is always a place where the service is well."""
+        if service not in self._names:
+            return Slot.MISSING
+        after_ms = _now_ms() - self._began_ms
+        until_ms = self.services.unwell_until(service, after_ms)
+        if until_ms is None:
+            return Slot.GRANTED
+        if until_ms != ENDLESS_MS and service not in self._told:
+            self._told.add(service)
+            asyncio.get_running_loop().call_later((until_ms - after_ms) / 1000, self._may_be_well, service)
+        return Slot.UNWELL
+
+    def _may_be_well(self, service: str) -> None:
+        self._told.discard(service)
+        if self.on_free is not None:
+            self.on_free(service)
 
     def release(self, service: str) -> None:
         """Nothing is held."""

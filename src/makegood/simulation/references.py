@@ -74,7 +74,7 @@ _WHAT = {
 def _named(raw: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, str, str]]:
     """Each name with its place and what it must be the name of."""
     yield from _each(raw.get("services", {}), "methods", pointed(pointer, "services"))
-    for key in ("down", "unregistered"):
+    for key in ("down", "unregistered", "unwell"):
         yield from _each(raw.get(key, ()), "services", pointed(pointer, key))
     for number, action in enumerate(raw.get("actions", ())):
         if "step" in action and action.get("answer") is None:

@@ -24,7 +24,7 @@ from makegood.model import LIMITS, Definition
 from makegood.simulation import form
 from makegood.simulation.course import Action, Course
 from makegood.simulation.references import check_references
-from makegood.simulation.script import Scripted, ScriptedServices, read_reply
+from makegood.simulation.script import WAIT_MS, Scripted, ScriptedServices, Spell, read_reply, read_unwell
 
 FILE_LIMITS = replace(
     LIMITS, definition_bytes=16 * LIMITS.definition_bytes, definition_nodes=50 * LIMITS.definition_nodes
@@ -66,6 +66,8 @@ class Scenario:
     input: Any
     scripts: Mapping[str, Sequence[Scripted]]
     down: tuple[str, ...]
+    unwell: Mapping[str, Sequence[Spell]]
+    wait_ms: int
     unregistered: tuple[str, ...]
     actions: tuple[Action, ...]
     expect: Mapping[str, Any]
@@ -74,7 +76,7 @@ class Scenario:
 
     def services(self) -> ScriptedServices:
         """Its services, fresh."""
-        return ScriptedServices(self.scripts, self.down)
+        return ScriptedServices(self.scripts, self.down, self.unwell, self.wait_ms)
 
 
 @dataclass(slots=True)
@@ -184,6 +186,8 @@ def _read(raw: Mapping[str, Any], problems: Problems, pointer: str, folder: str)
         input=raw.get("input", {}),
         scripts={method: [read_reply(each) for each in script] for method, script in raw.get("services", {}).items()},
         down=tuple(raw.get("down", ())),
+        unwell=read_unwell(raw.get("unwell", {})),
+        wait_ms=raw.get("wait_ms", WAIT_MS),
         unregistered=tuple(raw.get("unregistered", ())),
         actions=tuple(_read_action(each) for each in raw.get("actions", ())),
         expect=raw["expect"],

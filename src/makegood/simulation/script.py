@@ -75,6 +75,24 @@ def told(reply: Scripted) -> str:
     return "hang, with effect" if reply.kind == "hang" and reply.effect else reply.kind
 
 
+WAIT_MS = 60_000
+"""How long a step waits for a service that is unwell, where nothing else is said."""
+ENDLESS_MS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """A time in which no endpoint of a service may be called, in milliseconds from the start of a play."""
+
+    from_ms: int = 0
+    until_ms: int = ENDLESS_MS
+
+
+def read_unwell(raw: Mapping[str, Sequence[Mapping[str, int]]]) -> dict[str, list[Spell]]:
+    """When which service is unwell, as scenario files write it, its form already checked."""
+    return {service: [Spell(**each) for each in spells] for service, spells in raw.items()}
+
+
 @dataclass(slots=True)
 class Call:
     """One request that the services have read.
@@ -170,11 +188,25 @@ class Ledger:
 
 
 class ScriptedServices:
-    """All services of one play: which reply each request gets, and every request that was read."""
+    """All services of one play: which reply each request gets, and every request that was read.
 
-    def __init__(self, scripts: Mapping[str, Sequence[Scripted]], down: Sequence[str] = ()) -> None:
+    Args:
+        down: Services that refuse connections.
+        unwell: When no endpoint of which service may be called.
+        wait_ms: How long a step waits for one.
+    """
+
+    def __init__(
+        self,
+        scripts: Mapping[str, Sequence[Scripted]],
+        down: Sequence[str] = (),
+        unwell: Mapping[str, Sequence[Spell]] | None = None,
+        wait_ms: int = WAIT_MS,
+    ) -> None:
         self.scripts = {method: list(script) for method, script in scripts.items()}
         self.down = frozenset(down)
+        self.unwell = {service: list(spells) for service, spells in (unwell or {}).items()}
+        self.wait_ms = wait_ms
         self.ledger = Ledger()
         self.calls: list[Call] = []
         self._turns = 0
@@ -196,6 +228,11 @@ class ScriptedServices:
             self._open[call.key] = reply
         call.opened, call.reply = self._turn(), told(reply)
         return call, reply
+
+    def unwell_until(self, service: str, after_ms: int) -> int | None:
+        """Until when no endpoint of a service may be called, so long after the start; None: they may be."""
+        ends = [each.until_ms for each in self.unwell.get(service, ()) if each.from_ms <= after_ms < each.until_ms]
+        return max(ends, default=None)
 
     def _turn(self) -> int:
         self._turns += 1

@@ -32,10 +32,10 @@ from makegood.core.outstanding import (
 )
 from makegood.core.program import Program, compile_program
 from makegood.core.state import Key, State
-from makegood.engine.calling import invocation_of
+from makegood.engine.calling import invocation_of, service_of
 from makegood.model import Definition
 from makegood.simulation.replies import as_reply
-from makegood.simulation.script import Call, Scripted, ScriptedServices
+from makegood.simulation.script import ENDLESS_MS, Call, Scripted, ScriptedServices
 
 START_MS = 1_700_000_000_000
 """The virtual clock's first moment."""
@@ -230,7 +230,22 @@ class World:
         self.at(self.now_ms + delay_ms, lambda: act() if incarnation == self._incarnation else None)
 
     def _dispatch(self, key: Key, undo: bool) -> None:
-        self._later(lambda: self.tell(inputs.Granted(key, undo)))
+        self._later(lambda: self._find_place(key, undo))
+
+    def _find_place(self, key: Key, undo: bool) -> None:
+        service = service_of(self.state, key, undo)
+        until_ms = self.services.unwell_until(service, self.now_ms - START_MS)
+        if until_ms is None:
+            self.tell(inputs.Granted(key, undo))
+            return
+        if until_ms != ENDLESS_MS:
+            self._later(lambda: self._ask_again(key, undo), until_ms - (self.now_ms - START_MS))
+        self.tell(inputs.Unwell(key, undo, service, self.services.wait_ms))
+
+    def _ask_again(self, key: Key, undo: bool) -> None:
+        """The service is well again: whoever still waits for it hears of it."""
+        if (key, undo) in self.state.awaiting:
+            self._find_place(key, undo)
 
     def _send(self, command: Send) -> None:
         asked = invocation_of(self.state, command)

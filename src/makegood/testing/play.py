@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from makegood.core import inputs
 from makegood.core.events import Record
@@ -19,11 +19,13 @@ from makegood.model.fact import fact
 from makegood.simulation.course import Course
 from makegood.simulation.expectation import answers
 from makegood.simulation.scenario import read_actions
-from makegood.simulation.script import Call
+from makegood.simulation.script import Call, Spell
 from makegood.simulation.world import START_MS
 from makegood.testing.answers import Duration, duration_ms
 from makegood.testing.definitions import Source, registered_of
 from makegood.testing.services import PlayedServices, Services
+
+Unwell = Mapping[str, Duration | Sequence[tuple[Duration, Duration]]]
 
 
 def play(  # noqa: PLR0913 - each of them by its name
@@ -35,6 +37,8 @@ def play(  # noqa: PLR0913 - each of them by its name
     actions: Sequence[Mapping[str, Any]] = (),
     workflows: Sequence[Source] = (),
     down: Collection[str] = (),
+    unwell: Unwell | None = None,
+    wait: Duration = "60s",
     crash_after: int | Collection[int] = (),
     seed: int = 0,
     settings: Settings | None = None,
@@ -45,11 +49,12 @@ def play(  # noqa: PLR0913 - each of them by its name
         definition: A definition, YAML or JSON text, a path, or a tree of plain values.
         input: Of the execution, `{}` if left out.
         services: By `service.method`: a reply, a list of replies or a function; by `service`: an object with methods.
-        until: Where to stop: at a status, after a virtual duration (`"10m"`), or when a predicate of the play
-            holds. Left out: when nothing moves the execution any more.
+        until: Where to stop: a status, a virtual duration (`"10m"`), or a predicate of the play; else where it rests.
         actions: What happens from outside, as scenario files write it: `{"at_ms": 1000, "signal": "approved"}`.
         workflows: Definitions of the workflows that it calls.
         down: Services that refuse connections.
+        unwell: Services none of whose endpoints is well: for how long, `"30s"`, or when, `[("10s", "40s")]`.
+        wait: How long a step waits for such a service (`wait_seconds`).
         crash_after: Numbers of journal records, from 1, after which the engine is killed; another one goes on.
         seed: Of all chance: jitter and ids.
         settings: What the configuration would say.
@@ -60,19 +65,32 @@ def play(  # noqa: PLR0913 - each of them by its name
         AssertionError: An action was never due, or was refused without saying so with `answer`.
     """
     registered = registered_of(definition)
-    others = [registered_of(each) for each in workflows]
-    played_services = PlayedServices(services or {}, [each.program for each in (registered, *others)], list(down))
+    every = [registered, *map(registered_of, workflows)]
+    played_services = _services(services, every, down, unwell, wait)
     course = Course(
         registered,
         plain_json({} if input is None else input, (settings or Settings()).limits),
         played_services,
-        workflows={each.program.definition.name: each for each in (registered, *others)},
+        workflows={each.program.definition.name: each for each in every},
         actions=read_actions(actions),
         seed=seed,
         settings=settings,
         crash_after={crash_after} if isinstance(crash_after, int) else crash_after,
     )
     return Play(registered, course, played_services)._go(until)  # noqa: SLF001 - of this module
+
+
+def _services(
+    services: Services | None, every: Sequence[Registered], down: Collection[str], unwell: Unwell | None, wait: Duration
+) -> PlayedServices:
+    spells = {service: _spells(times) for service, times in (unwell or {}).items()}
+    return PlayedServices(services or {}, [each.program for each in every], list(down), spells, duration_ms(wait))
+
+
+def _spells(times: Duration | Sequence[tuple[Duration, Duration]]) -> list[Spell]:
+    if isinstance(times, list | tuple):
+        return [Spell(duration_ms(begin), duration_ms(end)) for begin, end in times]
+    return [Spell(until_ms=duration_ms(cast("Duration", times)))]
 
 
 @fact

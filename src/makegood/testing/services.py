@@ -15,7 +15,7 @@ from makegood.services.methods import Method, methods_of
 from makegood.simulation import form
 from makegood.simulation.references import Names, names_of
 from makegood.simulation.scenario import input_error
-from makegood.simulation.script import Call, Scripted, ScriptedServices, read_reply
+from makegood.simulation.script import Call, Scripted, ScriptedServices, Spell, read_reply
 from makegood.testing.answers import Answer, ok, rejected, status
 from makegood.testing.answers import ongoing as ongoing_
 
@@ -38,12 +38,20 @@ class PlayedServices(ScriptedServices):
         raised: What functions raised that is neither an answer nor a refusal, in order.
     """
 
-    def __init__(self, given: Services, programs: Sequence[Program], down: Sequence[str]) -> None:
+    def __init__(
+        self,
+        given: Services,
+        programs: Sequence[Program],
+        down: Sequence[str],
+        unwell: Mapping[str, Sequence[Spell]],
+        wait_ms: int,
+    ) -> None:
         names = names_of(programs)
-        for name in down:
-            _check_known(name, names.services, "down: the definition calls no service")
+        for key, named in (("down", down), ("unwell", unwell)):
+            for name in named:
+                _check_known(name, names.services, f"{key}: the definition calls no service")
         served = _served(given, names)
-        super().__init__(served.scripts, down)
+        super().__init__(served.scripts, down, unwell, wait_ms)
         self.raised: list[Exception] = []
         self._functions = served.functions
 

@@ -10,73 +10,28 @@ import asyncio
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from makegood.core.events import Record
 from makegood.errors import Fenced, StorageUnavailable
-from makegood.ports import Append, InboxRow, KeyedRequest, Query, Standing, Start, Stored, StoredDefinition
+from makegood.ports import (
+    Append,
+    InboxRow,
+    KeyedRequest,
+    Query,
+    Standing,
+    Stored,
+    StoredDefinition,
+    Waiting,
+)
 from makegood.storage import rules
 from makegood.storage.codec import decode_record
-from makegood.storage.memory.directory import Kept as KeptDirectory
 from makegood.storage.memory.directory import MemoryDirectory
-
-
-@dataclass(slots=True)
-class _Row:
-    start: Start
-    standing: Standing
-    owner: int | None
-    crashes: int = 0
-    records: list[str] = field(default_factory=list)
-
-    def stored(self, execution_id: str) -> Stored:
-        return Stored(
-            execution_id=execution_id,
-            start=replace(self.start, search=dict(self.start.search)),
-            standing=self.standing,
-            positions=len(self.records),
-            crashes=self.crashes,
-        )
-
-
-@dataclass(slots=True)
-class _Kept:
-    """What a file would keep."""
-
-    rows: dict[str, _Row] = field(default_factory=dict)
-    keys: dict[tuple[str, str], str] = field(default_factory=dict)
-    holders: dict[str, set[str]] = field(default_factory=dict)
-    """For each root, who of its family holds a business key."""
-    definitions: dict[str, dict[int, StoredDefinition]] = field(default_factory=dict)
-    inbox: dict[int, InboxRow] = field(default_factory=dict)
-    verdicts: dict[int, str] = field(default_factory=dict)
-    inbox_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-    incarnation: int = 0
-    graceful: set[int] = field(default_factory=set)
-    requests: dict[str, KeyedRequest] = field(default_factory=dict)
-    directory: KeptDirectory = field(default_factory=KeptDirectory)
-
-    def as_it_is(self, execution_ids: Sequence[str]) -> Callable[[], None]:
-        """What puts everything back that appends to these executions may change."""
-        found = {each: self.rows.get(each) for each in execution_ids}
-        rows = {each: row and replace(row, records=list(row.records)) for each, row in found.items()}
-        keys, holders = dict(self.keys), {root: set(names) for root, names in self.holders.items()}
-        inbox, verdicts, requests = dict(self.inbox), dict(self.verdicts), dict(self.requests)
-
-        def put_back() -> None:
-            for each, row in rows.items():
-                if row is None:
-                    self.rows.pop(each, None)
-                else:
-                    self.rows[each] = row
-            self.keys, self.holders, self.requests = keys, holders, requests
-            self.inbox, self.verdicts = inbox, verdicts
-
-        return put_back
+from makegood.storage.memory.kept import Kept, Row
 
 
 class MemoryStore:
@@ -90,7 +45,7 @@ class MemoryStore:
     workers = 1
 
     def __init__(self, after: MemoryStore | None = None) -> None:
-        self._kept: _Kept = after._kept if after is not None else _Kept()  # noqa: SLF001  One of us.
+        self._kept: Kept = after._kept if after is not None else Kept()  # noqa: SLF001  One of us.
         self._kept.incarnation += 1
         self._me = self._kept.incarnation
         self._closed = False
@@ -136,12 +91,14 @@ class MemoryStore:
             row.records.append(text)
         if append.standing is not None:
             self._stand(row, append.standing)
+        if append.waits is not None:
+            row.waits = append.waits
         self._settle(append.inbox_ids, "")
         for each in append.requests:
             self._kept.requests.setdefault(each.key, each)
         return None
 
-    def _begin(self, append: Append, row: _Row | None) -> tuple[Exception | None, _Row | None]:
+    def _begin(self, append: Append, row: Row | None) -> tuple[Exception | None, Row | None]:
         if row is not None:
             return rules.id_taken(append.execution_id), None
         start, standing = rules.initial(append)
@@ -154,12 +111,12 @@ class MemoryStore:
             self._kept.keys[key] = append.execution_id
             self._kept.holders.setdefault(start.root, set()).add(append.execution_id)
         search = msgspec.json.decode(msgspec.json.encode(start.search))
-        row = _Row(replace(start, search=search), standing, self._me)
+        row = Row(replace(start, search=search), standing, self._me)
         self._kept.rows[append.execution_id] = row
         self._stand(row, standing)
         return None, row
 
-    def _stand(self, row: _Row, standing: Standing) -> None:
+    def _stand(self, row: Row, standing: Standing) -> None:
         row.standing = standing
         row.owner = self._me if rules.is_owned(standing) else None
         if standing.ended_at_ms is not None:
@@ -204,6 +161,19 @@ class MemoryStore:
         self._check_open(reading=True)
         found = Counter(row.standing.status for row in self._kept.rows.values() if row.start.workflow == workflow)
         return {status: min(count, most) for status, count in found.items()}
+
+    async def waiting(self, service: str, *, limit: int) -> Waiting:
+        """See `Journal.waiting`."""
+        self._check_open(reading=True)
+        found = self._waiting(service)
+        return Waiting(count=len(found), longest=tuple((each, row.wait(service)) for _, each, row in found[:limit]))
+
+    def _waiting(self, service: str) -> list[tuple[int, str, Row]]:
+        """Who waits for a service, the longest first, each after since when."""
+        rows = self._kept.rows.items()
+        found = [(wait.since_ms, each, row) for each, row in rows for wait in row.waits if wait.service == service]
+        found.sort(key=lambda each: each[:2])
+        return found
 
     async def at_rest(self, execution_ids: Collection[str]) -> list[str]:
         """See `Journal.at_rest`."""
@@ -300,15 +270,28 @@ class MemoryStore:
         only: Collection[str] | None = None,
         early: bool = False,
         offered: Collection[str] | None = None,  # noqa: ARG002 - there is no other worker
+        waits: tuple[str, int] | None = None,
     ) -> list[Stored]:
         """See `Leases.claim`."""
         self._check_open()
         rows = self._kept.rows
+        if waits is not None:
+            return self._taken(self._parked_for(*waits, only)[:limit])
         names = rows.keys() if only is None else [each for each in only if each in rows]
         left = [each for each in names if (owner := rows[each].owner) is not None and owner != self._me]
         left.sort(key=lambda each: (rows[each].owner, rows[each].crashes))
         due = [(wake, each) for each in names if (wake := _wake(rows[each], early and only is not None)) <= now_ms]
-        taken = [*left, *(each for _, each in sorted(due))][:limit]
+        return self._taken([*left, *(each for _, each in sorted(due))][:limit])
+
+    def _parked_for(self, service: str, since_ms: int, only: Collection[str] | None) -> list[str]:
+        return [
+            each
+            for since, each, row in self._waiting(service)
+            if since <= since_ms and row.standing.parked and (only is None or each in only)
+        ]
+
+    def _taken(self, taken: list[str]) -> list[Stored]:
+        rows = self._kept.rows
         for each in taken:
             row = rows[each]
             if row.owner is not None:
@@ -332,6 +315,12 @@ class MemoryStore:
         self._check_open(reading=True)
         parked = (row.standing for row in self._kept.rows.values() if row.standing.parked)
         return min((each.wake_at_ms for each in parked if each.wake_at_ms is not None), default=None)
+
+    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+        """See `Journal.waited_for`."""
+        self._check_open(reading=True)
+        parked = {each: [since for since, _, row in self._waiting(each) if row.standing.parked] for each in services}
+        return {each: since[0] for each, since in parked.items() if since}
 
     async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:
         """See `Leases.inbox`."""
@@ -366,7 +355,7 @@ class MemoryStore:
             raise Fenced("another store has taken over what this one held; nothing was written")
 
 
-def _wake(row: _Row, early: bool) -> float:
+def _wake(row: Row, early: bool) -> float:
     if not row.standing.parked or row.standing.ended_at_ms is not None:
         return float("inf")
     if early:
@@ -374,12 +363,13 @@ def _wake(row: _Row, early: bool) -> float:
     return float("inf") if row.standing.wake_at_ms is None else row.standing.wake_at_ms
 
 
-def _matches(query: Query, execution_id: str, row: _Row) -> bool:
+def _matches(query: Query, execution_id: str, row: Row) -> bool:
     start = row.start
     return (
         query.workflow in (None, start.workflow)
         and query.status in (None, row.standing.status)
         and query.business_key in (None, start.business_key)
+        and (query.waiting_for is None or any(each.service == query.waiting_for for each in row.waits))
         and (query.started_after_ms is None or start.started_at_ms > query.started_after_ms)
         and all(
             name in start.search and rules.attribute_text(start.search[name]) == text

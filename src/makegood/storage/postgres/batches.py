@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from makegood.ports import Append, Standing
+from makegood.ports import Append, Standing, Wait
 from makegood.storage.codec import format_of
 from makegood.storage.postgres import rows
 
@@ -87,6 +87,7 @@ class Values:
     search: list[rows.Row] = field(default_factory=list)
     formats: dict[str, int] = field(default_factory=dict)
     requests: list[rows.Row] = field(default_factory=list)
+    waits: dict[str, tuple[tuple[Wait, ...], bool]] = field(default_factory=dict)
 
     @property
     def for_append(self) -> list[Any]:
@@ -94,7 +95,18 @@ class Values:
         ids, positions, bodies, _ = rows.columns(self.records, 4)
         standings = rows.columns(list(self.standings.values()), rows.STANDING_COLUMNS)
         *requests, _ = rows.columns(self.requests, 5)
-        return [ids, positions, bodies, *standings, [each for each, _ in self.inbox], *requests]
+        forget, *waits, _ = self._wait_columns
+        return [ids, positions, bodies, *standings, [each for each, _ in self.inbox], *requests, forget, *waits]
+
+    @property
+    def _wait_columns(self) -> list[list[Any]]:
+        """Whose waits are replaced, and the columns of the waits; of a start none is there that could be."""
+        made = [
+            (execution_id, each.service, each.since_ms, each.step, execution_id if begins else None)
+            for execution_id, (waits, begins) in self.waits.items()
+            for each in waits
+        ]
+        return [[each for each, (_, begins) in self.waits.items() if not begins], *rows.columns(made, 5)]
 
     def for_begin(self, *, strict: bool) -> list[Any]:
         """After worker and epoch, for `begin`; `strict` has all starts or nothing at all."""
@@ -104,7 +116,8 @@ class Values:
         inbox = rows.columns(self.inbox, 2)
         *search, text, started = rows.columns(self.search, 5)
         requests = rows.columns(self.requests, 5)
-        return [*records, *standings, *executions, *search, begins, *inbox, strict, text, started, *requests]
+        written = [*records, *standings, *executions, *search, begins, *inbox, strict, text, started, *requests]
+        return [*written, *self._wait_columns]
 
 
 def values_of(batch: Sequence[Append], texts: Sequence[str | None], part: Part) -> Values:
@@ -119,6 +132,8 @@ def values_of(batch: Sequence[Append], texts: Sequence[str | None], part: Part) 
             made.records.append((each.execution_id, each.position, text, begins))
             if (newer := format_of(each.record)) > 1:
                 made.formats[each.execution_id] = newer
+        if each.waits is not None:
+            made.waits[each.execution_id] = (each.waits, begins)
         if each.standing is not None and begins:
             # A row that the same statement makes cannot be changed by it: it is made as it stands last.
             first[each.execution_id] = each.standing

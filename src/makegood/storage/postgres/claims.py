@@ -61,10 +61,11 @@ class Claims:
         *,
         early: bool,
         offered: Collection[str] | None,
+        waits: tuple[str, int] | None = None,
     ) -> list[Stored]:
         """See `Leases.claim`."""
         async with self._turn:
-            return await self._claim(now_ms, limit, only, early=early, offered=offered)
+            return await self._claim(now_ms, limit, only, early=early, offered=offered, waits=waits)
 
     async def _claim(
         self,
@@ -74,14 +75,19 @@ class Claims:
         *,
         early: bool,
         offered: Collection[str] | None,
+        waits: tuple[str, int] | None,
     ) -> list[Stored]:
         me = await self._worker.join()
         services = None if offered is None else sorted(offered)
         if self._look_for_lost:
             await self._find_lost(me)
-        if only is None:
+        asked: tuple[Any, ...]
+        if waits is not None:
+            ids = None if only is None else list(only)
+            asked = ("claim_waiting", *waits, limit, codec.FORMAT, services, ids)
+        elif only is None:
             self.offered = services
-            asked: tuple[Any, ...] = ("claim", now_ms, limit, codec.FORMAT, services)
+            asked = ("claim", now_ms, limit, codec.FORMAT, services)
         else:
             asked = ("claim_these", now_ms, limit, list(only), early, codec.FORMAT)
         self._untold += await self._take(me, *asked)

@@ -15,7 +15,7 @@ import msgspec
 
 from makegood.core.events import Record
 from makegood.errors import MakegoodError, StorageUnavailable
-from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, StoredDefinition
+from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, StoredDefinition, Waiting
 from makegood.storage import codec, rules
 from makegood.storage.postgres import reader, rows, schema
 from makegood.storage.postgres.claims import Claims
@@ -96,6 +96,10 @@ class PostgresStore:
     async def counts(self, workflow: str, *, most: int) -> dict[str, int]:
         """See `Journal.counts`."""
         return await self._read(reader.counts(self._reads, workflow, most))
+
+    async def waiting(self, service: str, *, limit: int) -> Waiting:
+        """See `Journal.waiting`."""
+        return await self._read(reader.waiting(self._reads, service, limit))
 
     async def at_rest(self, execution_ids: Collection[str]) -> list[str]:
         """See `Journal.at_rest`."""
@@ -198,10 +202,11 @@ class PostgresStore:
         only: Collection[str] | None = None,
         early: bool = False,
         offered: Collection[str] | None = None,
+        waits: tuple[str, int] | None = None,
     ) -> list[Stored]:
         """See `Leases.claim`."""
         await self._opened(writing=True)
-        return await self._guarded(self._claims.claim(now_ms, limit, only, early=early, offered=offered))
+        return await self._guarded(self._claims.claim(now_ms, limit, only, early=early, offered=offered, waits=waits))
 
     async def set_aside(self, execution_id: str, why: str) -> None:
         """See `Leases.set_aside`."""
@@ -215,6 +220,10 @@ class PostgresStore:
     async def next_wake_ms(self) -> int | None:
         """See `Leases.next_wake_ms`."""
         return await self._read(reader.next_wake_ms(self._reads, codec.FORMAT, self._claims.offered))
+
+    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+        """See `Journal.waited_for`."""
+        return await self._read(reader.waited_for(self._reads, services, codec.FORMAT, self._claims.offered))
 
     async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:
         """See `Leases.inbox`."""

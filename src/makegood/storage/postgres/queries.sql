@@ -116,6 +116,17 @@ WITH fence AS MATERIALIZED (
     FROM fence CROSS JOIN unnest($19::text[], $20::text[], $21::bigint[], $22::text[])
         AS k (key, content, at_ms, answer)
     ON CONFLICT DO NOTHING
+), waited AS (
+    DELETE FROM makegood.service_wait AS a USING fence
+    WHERE a.execution_id = ANY ($23::text[]) AND NOT EXISTS (
+        SELECT FROM unnest($24::text[], $25::text[]) AS v (execution_id, service)
+        WHERE v.execution_id = a.execution_id AND v.service = a.service)
+), waits AS (
+    INSERT INTO makegood.service_wait (execution_id, service, since_ms, step)
+    SELECT v.execution_id, v.service, v.since_ms, v.step
+    FROM fence CROSS JOIN unnest($24::text[], $25::text[], $26::bigint[], $27::text[])
+        AS v (execution_id, service, since_ms, step)
+    ON CONFLICT (execution_id, service) DO UPDATE SET since_ms = excluded.since_ms, step = excluded.step
 )
 SELECT (SELECT count(*) FROM fence)::integer,
     1 / CASE WHEN (SELECT count(*) FROM stood) = cardinality($6::text[]) OR NOT EXISTS (SELECT FROM fence)
@@ -195,6 +206,18 @@ WITH fence AS MATERIALIZED (
         AS k (key, content, at_ms, answer, started_id)
     WHERE k.started_id IS NULL OR k.started_id IN (SELECT s.id FROM started AS s)
     ON CONFLICT DO NOTHING
+), waited AS (
+    DELETE FROM makegood.service_wait AS a USING fence
+    WHERE a.execution_id = ANY ($53::text[]) AND NOT EXISTS (
+        SELECT FROM unnest($54::text[], $55::text[]) AS v (execution_id, service)
+        WHERE v.execution_id = a.execution_id AND v.service = a.service)
+), waits AS (
+    INSERT INTO makegood.service_wait (execution_id, service, since_ms, step)
+    SELECT v.execution_id, v.service, v.since_ms, v.step
+    FROM fence CROSS JOIN unnest($54::text[], $55::text[], $56::bigint[], $57::text[], $58::text[])
+        AS v (execution_id, service, since_ms, step, started_id)
+    WHERE v.started_id IS NULL OR v.started_id IN (SELECT s.id FROM started AS s)
+    ON CONFLICT (execution_id, service) DO UPDATE SET since_ms = excluded.since_ms, step = excluded.step
 )
 SELECT (SELECT count(*) FROM fence)::integer,
     1 / CASE WHEN NOT EXISTS (SELECT FROM fence)
@@ -302,6 +325,45 @@ WITH fence AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM fence)::integer, (SELECT array_agg(c.id) FROM chosen AS c),
     (SELECT count(*) FROM taken)::integer
+
+-- name: claim_waiting
+-- safe: as claim; the longest first, so that all workers bring them back in the order in which they came.
+WITH fence AS MATERIALIZED (
+    SELECT w.id FROM makegood.worker AS w WHERE w.id = $1 AND w.epoch = $2 AND w.state = 'alive' FOR SHARE
+), chosen AS MATERIALIZED (
+    SELECT e.id FROM makegood.service_wait AS a JOIN makegood.execution AS e ON e.id = a.execution_id
+    WHERE a.service = $3 AND a.since_ms <= $4 AND e.parked AND e.not_understood IS NULL AND e.format_min <= $6
+        AND ($7::text[] IS NULL OR NOT EXISTS (
+            SELECT FROM makegood.definition AS d
+            WHERE d.name = e.workflow AND d.version = e.version AND NOT d.services <@ $7::text[]))
+        AND ($8::text[] IS NULL OR e.id = ANY ($8::text[]))
+    ORDER BY a.since_ms, a.execution_id LIMIT $5::bigint FOR UPDATE OF e SKIP LOCKED
+), taken AS (
+    UPDATE makegood.execution AS e SET owner = $1, parked = false, wake_at_ms = NULL
+    FROM fence CROSS JOIN chosen WHERE e.id = chosen.id
+    RETURNING e.id
+)
+SELECT (SELECT count(*) FROM fence)::integer, (SELECT array_agg(c.id) FROM chosen AS c),
+    (SELECT count(*) FROM taken)::integer
+
+-- name: waited_for
+-- safe: a read of the first fitting entry of an index, for each service.
+SELECT s.service, x.since_ms FROM unnest($1::text[]) AS s (service) CROSS JOIN LATERAL (
+    SELECT a.since_ms FROM makegood.service_wait AS a JOIN makegood.execution AS e ON e.id = a.execution_id
+    WHERE a.service = s.service AND e.parked AND e.not_understood IS NULL AND e.format_min <= $2
+        AND ($3::text[] IS NULL OR NOT EXISTS (
+            SELECT FROM makegood.definition AS d
+            WHERE d.name = e.workflow AND d.version = e.version AND NOT d.services <@ $3::text[]))
+    ORDER BY a.since_ms LIMIT 1) AS x
+
+-- name: waiting
+-- safe: a read by the index.
+SELECT execution_id, service, since_ms, step FROM makegood.service_wait
+WHERE service = $1 ORDER BY since_ms, execution_id LIMIT $2
+
+-- name: count_waiting
+-- safe: a read of the index.
+SELECT count(*) FROM makegood.service_wait WHERE service = $1
 
 -- name: owned
 -- safe: a read, after `bump`: what an unanswered claim may have taken.

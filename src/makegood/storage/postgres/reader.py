@@ -7,7 +7,7 @@ from typing import Any
 
 from makegood.core.events import Record
 from makegood.core.state import STATUSES
-from makegood.ports import KeyedRequest, Query, Stored, StoredDefinition
+from makegood.ports import KeyedRequest, Query, Stored, StoredDefinition, Waiting
 from makegood.storage.codec import decode_record
 from makegood.storage.postgres import rows
 from makegood.storage.postgres.links import Links, Rows
@@ -51,6 +51,9 @@ def query_statement(wanted: Query) -> tuple[str, list[Any]]:
         values += [attribute, rows.found_by(text)]
         condition = _IS_ATTRIBUTE if number == 0 else _HAS_ATTRIBUTE
         conditions.append(condition.format(name=len(values) - 1, text=len(values)))
+    if wanted.waiting_for is not None:
+        values.append(wanted.waiting_for)
+        conditions.append(_WAITS.format(len(values)))
     if wanted.before is not None:
         values += wanted.before
         conditions.append(f"({moment}, {name}) < (${len(values) - 1}, ${len(values)})")
@@ -60,6 +63,7 @@ def query_statement(wanted: Query) -> tuple[str, list[Any]]:
     return f"{QUERIES['stored']}{_BY_ATTRIBUTE if wanted.search else ''}{where}{order}", values
 
 
+_WAITS = "e.id IN (SELECT w.execution_id FROM makegood.service_wait AS w WHERE w.service = ${})"
 _BY_ATTRIBUTE = " JOIN makegood.search_attribute AS a ON e.id = a.execution_id"
 _IS_ATTRIBUTE = "a.name = ${name} AND md5(a.text) = md5(${text}) AND a.text = ${text}"
 _HAS_ATTRIBUTE = (
@@ -71,6 +75,21 @@ _HAS_ATTRIBUTE = (
 async def counts(links: Links, workflow: str, most: int) -> dict[str, int]:
     """See `Journal.counts`."""
     return {row[0]: row[1] for row in await links.ask(QUERIES["counts"], workflow, most, list(STATUSES)) if row[1]}
+
+
+async def waiting(links: Links, service: str, limit: int) -> Waiting:
+    """See `Journal.waiting`."""
+    found = await links.ask(QUERIES["waiting"], service, limit)
+    count = await links.ask(QUERIES["count_waiting"], service)
+    return Waiting(count=count[0][0], longest=tuple((row[0], rows.wait(row)) for row in found))
+
+
+async def waited_for(
+    links: Links, services: Collection[str], format_max: int, offered: list[str] | None
+) -> dict[str, int]:
+    """See `Journal.waited_for`."""
+    found = await links.ask(QUERIES["waited_for"], list(services), format_max, offered)
+    return {row[0]: row[1] for row in found}
 
 
 async def request(links: Links, key: str) -> KeyedRequest | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from makegood.ports import Append, KeyedRequest, Standing, Start, Stored, StoredDefinition
+from makegood.ports import Append, KeyedRequest, Standing, Start, Stored, StoredDefinition, Wait
 from makegood.storage import rules
 
 Row = Sequence[Any]
@@ -64,6 +64,12 @@ def search_rows(append: Append) -> list[Row]:
 def found_by(text: str) -> str:
     """The text of a search attribute as a column can hold it."""
     return text.replace("\\", "\\\\").replace("\0", "\\0")
+
+
+def wait(row: Row) -> Wait:
+    """From `waiting`."""
+    _, service, since_ms, step = row
+    return Wait(service=service, since_ms=since_ms, step=step)
 
 
 def request_row(request: KeyedRequest) -> Row:

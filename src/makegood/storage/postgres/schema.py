@@ -90,14 +90,19 @@ async def upgrade(link: Link, shown: str) -> list[migrate.Migration]:
             migrate.refuse_newer(before, SCHEMA, shown, serves)
             if before >= SCHEMA:
                 return applied
-            step, serves = MIGRATIONS[before], migrate.serves(MIGRATIONS[: before + 1])
-            await link.script(_STEP.format(before=before, number=step.number, serves=serves, sql=step.sql))
-            applied.append(step)
+            # A new database is made as a whole: another process that looks meanwhile never finds it half made.
+            steps = MIGRATIONS if before == 0 else MIGRATIONS[before : before + 1]
+            number, sql = steps[-1].number, "\n".join(each.sql for each in steps)
+            serves = migrate.serves(MIGRATIONS[:number])
+            await link.script(_STEP.format(before=before, number=number, serves=serves, sql=sql))
+            applied += steps
         except RecordRefused:
             # Another process is at the same: look again how far it has come.
             continue
         except (StorageError, StorageVersion):
             raise
         except Exception as error:
+            if found is None and getattr(error, "sqlstate", None) == "42P07":
+                continue  # Another process has created it since we looked.
             raise translated(error, shown) from error
     raise StorageError(f"{shown}: the schema cannot be brought up to date. See which other process is changing it.")

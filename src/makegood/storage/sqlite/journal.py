@@ -19,7 +19,7 @@ import apsw
 
 from makegood.core.events import Record
 from makegood.errors import StorageError, StorageUnavailable
-from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, StoredDefinition
+from makegood.ports import Append, InboxRow, KeyedRequest, Query, Stored, StoredDefinition, Waiting
 from makegood.storage import migrate, rules
 from makegood.storage.sqlite import files, reader
 from makegood.storage.sqlite.directory import SqliteDirectory
@@ -174,6 +174,10 @@ class SqliteStore:
         """See `Journal.counts`."""
         return await self._read(partial(reader.counts, self._reading, workflow, most))
 
+    async def waiting(self, service: str, *, limit: int) -> Waiting:
+        """See `Journal.waiting`."""
+        return await self._read(partial(reader.waiting, self._reading, service, limit))
+
     async def at_rest(self, execution_ids: Collection[str]) -> list[str]:
         """See `Journal.at_rest`."""
         return await self._read(partial(reader.at_rest, self._reading, execution_ids))
@@ -257,10 +261,11 @@ class SqliteStore:
         only: Collection[str] | None = None,
         early: bool = False,
         offered: Collection[str] | None = None,  # noqa: ARG002 - there is no other worker
+        waits: tuple[str, int] | None = None,
     ) -> list[Stored]:
         """See `Leases.claim`. Nobody else is alive under the file's lock, so that whatever another
         engine owned is left over."""
-        return await self._write_lane.run(partial(self._writing().claim, now_ms, limit, only, early))
+        return await self._write_lane.run(partial(self._writing().claim, now_ms, limit, only, early, waits))
 
     async def set_aside(self, execution_id: str, why: str) -> None:
         """See `Leases.set_aside`."""
@@ -272,6 +277,10 @@ class SqliteStore:
     async def next_wake_ms(self) -> int | None:
         """See `Leases.next_wake_ms`."""
         return await self._read(partial(reader.next_wake_ms, self._reading))
+
+    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+        """See `Journal.waited_for`."""
+        return await self._read(partial(reader.waited_for, self._reading, services))
 
     async def inbox(self, *, limit: int, execution_id: str | None = None) -> list[InboxRow]:
         """See `Leases.inbox`. Costs one `stat` when nothing has changed."""

@@ -58,6 +58,34 @@ SELECT id FROM inbox_done ORDER BY id
 -- safe: only after the ids are durably gone from the inbox file; repeating it is no error.
 DELETE FROM inbox_done WHERE id IN (VALUES (?))
 
+-- name: forget_waits
+-- safe: in the transaction of the record that says what is waited for now, before `insert_wait`.
+DELETE FROM service_wait WHERE execution_id IN (VALUES (?))
+
+-- name: insert_wait
+-- safe: likewise; the key has each service once.
+INSERT INTO service_wait (execution_id, service, since_ms, step) VALUES (?, ?, ?, ?)
+
+-- name: waiting
+-- safe: a read by the index.
+SELECT execution_id, service, since_ms, step FROM service_wait WHERE service = ? ORDER BY since_ms, execution_id LIMIT ?
+
+-- name: count_waiting
+-- safe: a read of the index.
+SELECT count(*) FROM service_wait WHERE service = ?
+
+-- name: waited_for
+-- safe: a read by the index; who waits in memory is passed over.
+SELECT w.since_ms FROM service_wait AS w INDEXED BY service_wait_longest JOIN execution AS e ON e.id = w.execution_id
+WHERE w.service = ? AND e.parked = 1 ORDER BY w.since_ms LIMIT 1
+
+-- name: parked_for
+-- safe: read in the transaction that takes them; `only` is one list of ids, or NULL.
+SELECT e.id FROM service_wait AS w INDEXED BY service_wait_longest JOIN execution AS e ON e.id = w.execution_id
+WHERE w.service = ?1 AND w.since_ms <= ?2 AND e.parked = 1
+    AND (?3 IS NULL OR e.id IN (SELECT these.value FROM json_each(?3) AS these))
+ORDER BY w.since_ms, w.execution_id LIMIT ?4
+
 -- name: insert_request
 -- safe: with its effect, or alone; a key that is kept already stays as it is.
 INSERT OR IGNORE INTO keyed_request (key, content, at_ms, answer) VALUES (?, ?, ?, ?)

@@ -13,7 +13,7 @@ import apsw
 
 from makegood.core.events import Record
 from makegood.core.state import STATUSES
-from makegood.ports import KeyedRequest, Query, Stored, StoredDefinition
+from makegood.ports import KeyedRequest, Query, Stored, StoredDefinition, Waiting
 from makegood.storage import codec, rules
 from makegood.storage.sqlite import rows
 from makegood.storage.sqlite.sql import QUERIES
@@ -58,6 +58,9 @@ def query_statement(wanted: Query) -> tuple[str, list[Any]]:
     for number, (attribute, text) in enumerate(wanted.search.items()):
         conditions.append("a.name = ? AND a.text = ?" if number == 0 else _HAS_ATTRIBUTE)
         values += [attribute, text]
+    if wanted.waiting_for is not None:
+        conditions.append("e.id IN (SELECT w.execution_id FROM service_wait AS w WHERE w.service = ?)")
+        values.append(wanted.waiting_for)
     if wanted.before is not None:
         conditions.append(f"({moment}, {name}) < (?, ?)")
         values += wanted.before
@@ -106,6 +109,19 @@ def counts(connection: apsw.Connection, workflow: str, most: int) -> dict[str, i
     """See `Journal.counts`."""
     found = {status: connection.execute(QUERIES["count"], (workflow, status, most)).get for status in STATUSES}
     return {status: count for status, count in found.items() if count}
+
+
+def waiting(connection: apsw.Connection, service: str, limit: int) -> Waiting:
+    """See `Journal.waiting`."""
+    found: list[Any] = connection.execute(QUERIES["waiting"], (service, limit)).fetchall()
+    count: int = connection.execute(QUERIES["count_waiting"], (service,)).get
+    return Waiting(count=count, longest=tuple((row[0], rows.wait(row)) for row in found))
+
+
+def waited_for(connection: apsw.Connection, services: Collection[str]) -> dict[str, int]:
+    """See `Journal.waited_for`."""
+    found = {each: connection.execute(QUERIES["waited_for"], (each,)).get for each in services}
+    return {each: since_ms for each, since_ms in found.items() if since_ms is not None}
 
 
 def request(connection: apsw.Connection, key: str) -> KeyedRequest | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from makegood.ports import Append, KeyedRequest, Standing, Start, Stored, StoredDefinition
+from makegood.ports import Append, KeyedRequest, Standing, Start, Stored, StoredDefinition, Wait
 from makegood.storage import rules
 
 Row = tuple[Any, ...]
@@ -55,6 +55,17 @@ def search_rows(append: Append) -> list[Row]:
         )
         for name, value in append.start.search.items()
     ]
+
+
+def wait_row(execution_id: str, wait: Wait) -> Row:
+    """For `insert_wait`."""
+    return (execution_id, wait.service, wait.since_ms, wait.step)
+
+
+def wait(row: Row) -> Wait:
+    """From `waiting`."""
+    _, service, since_ms, step = row
+    return Wait(service=service, since_ms=since_ms, step=step)
 
 
 def request_row(request: KeyedRequest) -> Row:

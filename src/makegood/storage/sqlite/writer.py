@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from makegood.errors import Fenced, StorageError, StorageUnavailable
-from makegood.ports import Append, KeyedRequest, Standing, Stored, StoredDefinition
+from makegood.ports import Append, KeyedRequest, Standing, Stored, StoredDefinition, Wait
 from makegood.storage import rules
 from makegood.storage.sqlite import reader, rows
 from makegood.storage.sqlite.failures import REFUSALS, translated
@@ -109,8 +109,11 @@ class Writer:
         settled: list[rows.Row] = []
         ended: list[rows.Row] = []
         requests: list[rows.Row] = []
+        waits: dict[str, tuple[Wait, ...]] = {}
         for number in numbers:
             each, text = batch[number], texts[number]
+            if each.waits is not None:
+                waits[each.execution_id] = each.waits
             if each.standing is not None and each.standing.ended_at_ms is not None:
                 ended.append((each.execution_id,))
             if each.start is not None:
@@ -134,6 +137,8 @@ class Writer:
         self._execute("free_keys", ended)
         self._execute("insert_inbox_done", settled)
         self._execute("insert_request", requests)
+        self._execute("forget_waits", [(each,) for each in waits])
+        self._execute("insert_wait", [rows.wait_row(each, wait) for each, found in waits.items() for wait in found])
 
     def _stand(self, standings: dict[str, Standing]) -> None:
         changes = [rows.standing_row(each, standing, self.me) for each, standing in standings.items()]
@@ -184,11 +189,16 @@ class Writer:
             self._execute("insert_definition", [row])
             return rows.definition(row_as_read(row)), True
 
-    def claim(self, now_ms: int, limit: int, only: Collection[str] | None, early: bool) -> list[Stored]:
+    def claim(
+        self, now_ms: int, limit: int, only: Collection[str] | None, early: bool, waits: tuple[str, int] | None
+    ) -> list[Stored]:
         """See `Leases.claim`."""
         with self._transaction():
-            ids = self._left_over(limit, only)
-            ids += self._due(now_ms, limit - len(ids), only, early)
+            if waits is not None:
+                ids = self._column("parked_for", *waits, None if only is None else _listed(only), limit)
+            else:
+                ids = self._left_over(limit, only)
+                ids += self._due(now_ms, limit - len(ids), only, early)
             for each in ids:
                 self._connection.execute(QUERIES["take"], (self.me, each))
             taken = [reader.find(self._connection, each) for each in ids]
