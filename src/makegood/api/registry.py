@@ -15,6 +15,7 @@ from makegood.app.health_checks import looked_at
 from makegood.core.view import time_text
 from makegood.errors import InputError
 from makegood.services import Registry, ServiceConfig
+from makegood.services.discovery.following import Standing as DiscoveryStanding
 from makegood.services.member import Standing
 from makegood.services.secrets import is_reference
 
@@ -110,7 +111,7 @@ async def _shown(asked: Asked) -> dict[str, Any]:
 
 def view(registry: Registry, services: SharedServices, contracts: Contracts, name: str) -> dict[str, Any]:
     """A service as it is told: secrets are masked. Of one that does not work, its name and why."""
-    here = registry.knows(name)
+    here = name in registry.names()
     config = registry.config(name) if here else ServiceConfig(name="_")
     return {
         "name": name,
@@ -134,6 +135,19 @@ def view(registry: Registry, services: SharedServices, contracts: Contracts, nam
         "wait_seconds": config.wait_ms / 1000,
         "strict_idempotent": config.strict_idempotent,
         "allow_link_local": config.allow_link_local,
+        "discover": config.discover,
+        "discovery": _discovery(registry.discovery(name)),
+    }
+
+
+def _discovery(standing: DiscoveryStanding | None) -> dict[str, Any] | None:
+    if standing is None:
+        return None
+    return {
+        "state": standing.state,
+        "reason": standing.reason,
+        "since": time_text(standing.since_ms),
+        "answered": None if standing.answered_ms is None else time_text(standing.answered_ms),
     }
 
 

@@ -33,6 +33,7 @@ class PutService(Body):
     rate: float | None = None
     wait_seconds: float | None = None
     strict_idempotent: bool | None = None
+    discover: Text | None = None
     allow_link_local: bool | None = None
 
 
@@ -59,11 +60,20 @@ class Endpoint(Struct, kw_only=True):
     p99_ms: float | None
 
 
+class Discovery(Struct, kw_only=True):
+    """How the discovery of a service stands. `reason`: why it is not found; `answered`: when the last answer came."""
+
+    state: Literal["asking", "found", "absent", "unreachable"]
+    reason: str
+    since: Moment
+    answered: Moment | None
+
+
 class Service(Struct, kw_only=True):
     """A service. `local`: it is a part of this process. `fault`: why one that the database keeps is not used."""
 
     name: str
-    source: Literal["process", "configuration", "database"]
+    source: Literal["process", "configuration", "database", "discovery"]
     fault: str | None
     local: bool
     endpoints: list[Endpoint]
@@ -82,6 +92,8 @@ class Service(Struct, kw_only=True):
     wait_seconds: float
     strict_idempotent: bool
     allow_link_local: bool
+    discover: str | None
+    discovery: Discovery | None
 
 
 class ServiceList(Struct, kw_only=True):

@@ -211,7 +211,7 @@ class Intake:
 
     async def _claim(self, limit: int, only: Collection[str] | None, *, early: bool = False) -> list[Stored]:
         async with self._claiming:
-            offered = None if only is not None else self._invoker.names()
+            offered = None if only is not None else self._invoker.offered()
             found = await self._store.claim(self._clock.now_ms(), limit=limit, only=only, early=early, offered=offered)
             # What is here already is only told again, after an answer that was lost.
             found = [each for each in found if each.execution_id not in self._runner.live]
@@ -259,7 +259,7 @@ class Intake:
 
     def check_served(self, execution_id: str, program: Program) -> None:
         """Raises Refused when an execution of that program needs services that are not here."""
-        missing = sorted(name for name in program.services if not self._invoker.knows(name))
+        missing = sorted(name for name in program.services if not self._invoker.offers(name))
         if missing:
             raise Refused(
                 f"execution {execution_id!r} needs services that this engine does not have: "

@@ -20,11 +20,11 @@ class ScriptedInvoker:
         self.on_free: Callable[[str], None] | None = None
         self._names = frozenset(names)
 
-    def knows(self, service: str) -> bool:
+    def offers(self, service: str) -> bool:
         """Whether there is such a service."""
         return service in self._names
 
-    def names(self) -> Collection[str]:
+    def offered(self) -> Collection[str] | None:
         """The names of all services."""
         return self._names
 
