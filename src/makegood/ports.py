@@ -71,12 +71,12 @@ class Invoker(Protocol):
     Once, however many were told: who hears it asks until told so again, or until nobody waits.
     """
 
-    def knows(self, service: str) -> bool:
-        """Whether there is such a service."""
+    def offers(self, service: str) -> bool:
+        """Whether it may be called here: there is such a service, or it may be found when it is asked for."""
         ...
 
-    def names(self) -> Collection[str]:
-        """The names of all services."""
+    def offered(self) -> Collection[str] | None:
+        """The names of all services that may be called here; None: any may be found when it is asked for."""
         ...
 
     def strict_idempotent(self, service: str) -> bool:
@@ -357,9 +357,9 @@ class Journal(Protocol):
         """The executions that wait for a service, so many of them at most by name."""
         ...
 
-    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
-        """Those of the services that parked executions wait for which this worker could claim, each with since when
-        the first of them does."""
+    async def waited_for(self, services: Collection[str] | None) -> dict[str, int]:
+        """Those of the services (None: of all) that parked executions wait for which this worker could claim, each
+        with since when the first of them does."""
         ...
 
     async def at_rest(self, execution_ids: Collection[str]) -> Collection[str]:

@@ -144,8 +144,46 @@ def test_configuration_for_postgres_names_the_database(folder: Path) -> None:
 def test_other_registries_load_and_are_refused_only_when_services_are_wanted(folder: Path) -> None:
     config = loaded(folder, '[service_registry]\ntype = "consul"')
 
-    with pytest.raises(ConfigurationError, match="'consul' is not available"):
+    with pytest.raises(ConfigurationError, match=r"makegood\.toml:2: .*'consul' is not part of makegood"):
         registry_of(config)
+
+
+def test_a_registry_that_discovers_needs_no_url(folder: Path) -> None:
+    config = loaded(
+        folder,
+        '[service_registry]\ntype = "kubernetes"\nnamespace = "shop"\n'
+        '[services.hotels]\ndiscover = "hotels:web"\n[services.flights]\ntimeout_seconds = 3',
+    )
+
+    registry = registry_of(config)
+
+    assert set(registry.names()) == {"hotels", "flights"}
+    assert registry.discovers
+    assert registry.config("hotels").discover == "hotels:web"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[service_registry]\ntype = "kubernets"', "makegood.toml:2: service_registry.type = 'kubernets' is none of"),
+        ('[service_registry]\ntype = "dns"\ndns_server = "resolver"', "dns_server = 'resolver' is no address"),
+        ('[services.hotels]\ndiscover = "hotels.example"', "makegood.toml:2: service 'hotels': discover = "),
+        (
+            '[service_registry]\ntype = "dns"\n[services.hotels]\ndiscover = "no name"',
+            "makegood.toml:4: service 'hotels': discover: 'no name' is no host name",
+        ),
+        ('[service_registry]\ntype = "dns"\n[services.hotels]\nmax_concurrent = 3', "has no url, and is not found"),
+        (
+            '[service_registry]\ntype = "dns"\n[services.hotels]\ndiscover = "a.example"\nurls = ["http://a", "http://b"]',
+            "Keep url or none",
+        ),
+    ],
+)
+def test_what_cannot_be_discovered_is_refused_where_it_stands(folder: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        registry_of(loaded(folder, text))
+
+    assert said in str(refused.value)
 
 
 def test_named_file_is_read_instead_of_the_one_that_lies_here(folder: Path) -> None:

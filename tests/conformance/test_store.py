@@ -882,6 +882,7 @@ async def test_who_waits_for_a_service_is_found_the_longest_first(store: Any) ->
     )
     assert await store.waiting("planes", limit=5) == Waiting(count=0, longest=())
     assert await store.waited_for(["hotels", "planes", "cars"]) == {"hotels": NOW + 1, "cars": NOW}
+    assert await store.waited_for(None) == {"hotels": NOW + 1, "cars": NOW}
     assert await ids(store, waiting_for="cars") == ["b"]
     assert await ids(store, waiting_for="hotels") == ["b", "a"]
     assert await ids(store, waiting_for="hotels", workflow="trip", limit=1) == ["b"]

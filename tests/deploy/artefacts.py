@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 BASE = DEPLOY / "kubernetes/base"
+DISCOVERY = DEPLOY / "kubernetes/discovery"
 CHART = DEPLOY / "helm/makegood"
 RENDERED = ROOT / "tests/deploy/rendered"
 DSN = "postgresql://makegood:secret@db.internal/makegood"

@@ -12,8 +12,10 @@ import jsonschema_rs
 import kubernetes_validate
 import pytest
 import yaml
-from artefacts import BASE, CHART, DSN, RENDERED, ROOT, SETS, Strict, documents, environment, kind, one, pods
+from artefacts import BASE, CHART, DISCOVERY, DSN, RENDERED, ROOT, SETS, Strict, documents, environment, kind, one, pods
 from offered import PROBED, STOPS_S, check_served, configured, parsed, tokens_path
+
+from makegood.services.discovery.cluster import SERVICE_ACCOUNT
 
 VERSIONS = ("1.27", "1.30", "1.33", "1.37")
 OBJECTS = [
@@ -44,7 +46,7 @@ def test_an_object_that_does_not_fit_is_seen() -> None:
 
 @pytest.mark.parametrize("objects", SERVERS)
 def test_names_are_unique_within_a_kind(objects: list[dict[str, Any]]) -> None:
-    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects]
 
     assert len(set(names)) == len(names)
 
@@ -188,6 +190,77 @@ def test_every_file_of_the_base_is_used() -> None:
     named = {*kustomization["resources"], *(f for each in kustomization["configMapGenerator"] for f in each["files"])}
 
     assert {path.name for path in BASE.iterdir()} == named | {"kustomization.yaml"}
+
+
+# --- discovery ---------------------------------------------------------------------------------
+
+
+def _of_kind(objects: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [each for each in objects if each["kind"] == name]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_component_for_discovery_fits_the_schema_and_names_all_its_files(version: str) -> None:
+    component = one(DISCOVERY / "kustomization.yaml")
+    patches = [each["path"] for each in component["patches"]]
+
+    for name in component["resources"]:
+        for each in documents(DISCOVERY / name):
+            kubernetes_validate.validate(each, version, strict=True)
+    assert component["kind"] == "Component"
+    assert {path.name for path in DISCOVERY.iterdir()} == {*component["resources"], *patches, "kustomization.yaml"}
+
+
+@pytest.mark.parametrize("name", ["component", "helm-every-value"])
+def test_a_server_that_discovers_may_read_endpointslices_and_nothing_else(name: str) -> None:
+    objects = [*documents(DISCOVERY / "role.yaml"), kind(SETS["base"], "ServiceAccount")]
+    objects = objects if name == "component" else SETS[name]
+    account = kind(objects, "ServiceAccount")["metadata"]["name"]
+    roles, bindings = _of_kind(objects, "Role"), _of_kind(objects, "RoleBinding")
+
+    assert roles
+    for role, binding in zip(roles, bindings, strict=True):
+        assert role["rules"] == [
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}
+        ]
+        assert role["metadata"].get("namespace") == binding["metadata"].get("namespace")
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        assert [each["name"] for each in binding["subjects"]] == [account]
+    assert not _of_kind(objects, "ClusterRole")
+
+
+@pytest.mark.parametrize("name", ["component", "helm-every-value"])
+def test_a_server_that_discovers_finds_its_token_where_it_looks(name: str) -> None:
+    described = one(DISCOVERY / "deployment.yaml") if name == "component" else kind(SETS[name], "Deployment")
+    pod = described["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounted = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+    (sources,) = [each["projected"]["sources"] for each in pod["volumes"] if each["name"] == mounted[SERVICE_ACCOUNT]]
+
+    files = {
+        sources[0]["serviceAccountToken"]["path"],
+        *(each["path"] for each in sources[1]["configMap"]["items"] + sources[2]["downwardAPI"]["items"]),
+    }
+
+    assert files == {"token", "ca.crt", "namespace"}
+    assert configured(None, environment(container)).service_registry.type == "kubernetes"
+
+
+def test_a_server_that_discovers_may_reach_the_api() -> None:
+    (patch,) = one(DISCOVERY / "network-policy.yaml")
+    rules = [patch["value"], *kind(SETS["helm-every-value"], "NetworkPolicy")["spec"]["egress"]]
+    ports = [[port["port"] for port in rule.get("ports", ())] for rule in rules]
+
+    assert (patch["op"], patch["path"]) == ("add", "/spec/egress/-")
+    assert ports.count([443, 6443]) == 2
+
+
+@pytest.mark.parametrize("name", ["base", "helm-defaults", "helm-least"])
+def test_a_server_that_does_not_discover_asks_nothing_of_kubernetes(name: str) -> None:
+    pod = kind(SETS[name], "Deployment")["spec"]["template"]["spec"]
+
+    assert not _of_kind(SETS[name], "Role")
+    assert not [each for each in pod["volumes"] if "projected" in each]
 
 
 # --- the chart ---------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def bounded(places: int) -> Registry:
 def test_a_registry_is_an_invoker() -> None:
     invoker: Invoker = bounded(1)
 
-    assert (invoker.knows("svc"), invoker.knows("other"), list(invoker.names())) == (True, False, ["svc"])
+    assert (invoker.offers("svc"), invoker.offers("other"), invoker.offered()) == (True, False, ("svc",))
 
 
 def test_settings_are_those_of_the_configuration() -> None:

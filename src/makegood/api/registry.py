@@ -16,6 +16,7 @@ from makegood.app.reading import waiting_view
 from makegood.core.view import time_text
 from makegood.errors import InputError
 from makegood.services import Registry, ServiceConfig
+from makegood.services.discovery.following import Standing as DiscoveryStanding
 from makegood.services.member import Standing
 from makegood.services.secrets import is_reference
 
@@ -113,7 +114,7 @@ async def _shown(asked: Asked) -> dict[str, Any]:
 
 def view(registry: Registry, services: SharedServices, contracts: Contracts, name: str) -> dict[str, Any]:
     """A service as it is told: secrets are masked. Of one that does not work, its name and why."""
-    here = registry.knows(name)
+    here = name in registry.names()
     config = registry.config(name) if here else ServiceConfig(name="_")
     return {
         "name": name,
@@ -141,6 +142,19 @@ def view(registry: Registry, services: SharedServices, contracts: Contracts, nam
         "auth": None if config.auth is None else dict(config.auth),
         "tls": None if config.tls is None else dict(config.tls),
         "methods": {method: dict(given) for method, given in config.methods.items()},
+        "discover": config.discover,
+        "discovery": _discovery(registry.discovery(name)),
+    }
+
+
+def _discovery(standing: DiscoveryStanding | None) -> dict[str, Any] | None:
+    if standing is None:
+        return None
+    return {
+        "state": standing.state,
+        "reason": standing.reason,
+        "since": time_text(standing.since_ms),
+        "answered": None if standing.answered_ms is None else time_text(standing.answered_ms),
     }
 
 

@@ -33,6 +33,7 @@ class PutService(Body):
     rate: float | None = None
     wait_seconds: float | None = None
     strict_idempotent: bool | None = None
+    discover: Text | None = None
     allow_link_local: bool | None = None
     auth: dict[str, Text] | None = None
     tls: dict[str, Text] | None = None
@@ -77,11 +78,20 @@ class WaitingList(Struct, kw_only=True):
     executions: list[WaitingExecution]
 
 
+class Discovery(Struct, kw_only=True):
+    """How the discovery of a service stands. `reason`: why it is not found; `answered`: when the last answer came."""
+
+    state: Literal["asking", "found", "absent", "unreachable"]
+    reason: str
+    since: Moment
+    answered: Moment | None
+
+
 class Service(Struct, kw_only=True):
     """A service. `local`: it is a part of this process. `fault`: why one that the database keeps is not used."""
 
     name: str
-    source: Literal["process", "configuration", "database"]
+    source: Literal["process", "configuration", "database", "discovery"]
     fault: str | None
     local: bool
     endpoints: list[Endpoint]
@@ -100,6 +110,8 @@ class Service(Struct, kw_only=True):
     wait_seconds: float
     strict_idempotent: bool
     allow_link_local: bool
+    discover: str | None
+    discovery: Discovery | None
     auth: dict[str, str] | None
     tls: dict[str, str] | None
     methods: dict[str, dict[str, Any]]

@@ -38,6 +38,14 @@ class ServiceRegistry:
     """`[service_registry]`."""
 
     type: str
+    dns_server: str | None
+    domain: str | None
+    ttl_seconds_min: float
+    ttl_seconds_max: float
+    namespace: str | None
+    kubernetes_api: str | None
+    service_account: str | None
+    options: Mapping[str, str] | None
     health_check_interval_seconds: float
 
 
@@ -124,6 +132,7 @@ def load_config(path: str | None = None, environ: Mapping[str, str] | None = Non
     if text is not None:
         _read_tree(text, sections, services)
     _read_environment(os.environ if environ is None else environ, sections, services)
+    discovers = _values("service_registry", sections)["type"] != "local"
     return Config(
         workflow_engine=WorkflowEngine(**_values("workflow_engine", sections)),
         service_registry=ServiceRegistry(**_values("service_registry", sections)),
@@ -131,7 +140,9 @@ def load_config(path: str | None = None, environ: Mapping[str, str] | None = Non
         server=Server(**_values("server", sections)),
         callbacks=CallingBack(**_values("callbacks", sections)),
         auth=Auth(**_values("auth", sections)),
-        services=MappingProxyType({name: _service(name, given, text) for name, given in services.items()}),
+        services=MappingProxyType(
+            {name: _service(name, given, text, discovers=discovers) for name, given in services.items()}
+        ),
         source=None if text is None else text.source,
         given=MappingProxyType(
             {(section, name): value for section, keys in sections.items() for name, value in keys.items()}
@@ -232,8 +243,11 @@ def _from_text(key: Key, text: str) -> Any:
 # --- a service alone ---
 
 
-def service_from(name: str, table: Mapping[str, Any]) -> ServiceConfig:
+def service_from(name: str, table: Mapping[str, Any], *, discovers: bool = False) -> ServiceConfig:
     """A service from the keys of a `[services.NAME]` that stand in no file.
+
+    Args:
+        discovers: Whether services are found by their names, so that it need not say where it is.
 
     Raises:
         ConfigurationError: A key is unknown, or a value does not fit.
@@ -250,7 +264,7 @@ def service_from(name: str, table: Mapping[str, Any]) -> ServiceConfig:
             f"service {name!r}: `openapi` is a file here, and only the server's own configuration may name files. "
             "Give an http:// or https:// URL."
         )
-    return _service(name, given)
+    return _service(name, given, discovers=discovers)
 
 
 # --- together ---
@@ -265,13 +279,14 @@ def _filled(section: str, given: _Section) -> dict[str, Any]:
     return {name: given[name].value if name in given else key.default for name, key in keys_of(section).items()}
 
 
-def _service(name: str, given: _Section, text: TomlText | None = None) -> ServiceConfig:
+def _service(name: str, given: _Section, text: TomlText | None = None, *, discovers: bool) -> ServiceConfig:
+    """One service; where none is `discovers`ed, it has to say where it is."""
     values = _filled(SERVICES, given)
     where = next(iter(given.values())).where if given else f"[services.{name}]"
     if "url" in given and "urls" in given:
         raise ConfigurationError(f"{given['urls'].where}: service {name!r} has both url and urls. Keep one of them.")
     urls = values["urls"] or ((values["url"],) if values["url"] else ())
-    if not urls and "urls" not in given:
+    if not urls and "urls" not in given and not discovers and values["discover"] is None:
         raise ConfigurationError(f'{where}: service {name!r} has no url. Add url = "http://...".')
     timeout_s = values["timeout_seconds"]
     try:
@@ -294,6 +309,7 @@ def _service(name: str, given: _Section, text: TomlText | None = None) -> Servic
             auth=values["auth"],
             tls=values["tls"],
             methods=values["methods"] or {},
+            discover=values["discover"],
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{_place(name, given, text, error.at) or where}: {error}", at=error.at) from None

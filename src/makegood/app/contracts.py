@@ -49,6 +49,11 @@ class Contracts:
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
 
+    @property
+    def discoverable(self) -> bool:
+        """Whether services that are not registered may be found later."""
+        return self._registry.discovers
+
     async def of(self, services: Collection[str]) -> dict[str, Contract | Unread]:
         """What is known of those services that name a description."""
         described = {}
@@ -146,6 +151,7 @@ async def load_held(text: str | bytes, contracts: Contracts, **known: Any) -> Lo
     Raises:
         DefinitionError: The definition has mistakes.
     """
+    known = {"services_discoverable": contracts.discoverable, **known}
     loaded = load(text, **known)
     said = await contracts.of(services_of(loaded.definition))
     return load(text, **known, contracts=said) if said else loaded

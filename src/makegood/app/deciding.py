@@ -48,7 +48,7 @@ class Verdict:
 class _Closed(Registry):
     """Knows every service and has no place at any: what is decided under it is journaled, and nothing is sent."""
 
-    def knows(self, service: str) -> bool:
+    def offers(self, service: str) -> bool:
         """Every service is known to somebody."""
         return bool(service)
 

@@ -68,7 +68,9 @@ class SharedServices:
         return sorted({*self._registry.names(), *self._faults})
 
     def source(self, name: str) -> str:
-        """Where a service comes from: `process`, `configuration` or `database`."""
+        """Where a service comes from: `process`, `configuration`, `database`, or by its name alone `discovery`."""
+        if name not in self._faults and name in self._registry.names() and not self._registry.knows(name):
+            return "discovery"
         if name in self._kept or not self._registry.knows(name):
             return "database"
         return "process" if self._registry.is_local(name) else "configuration"
@@ -97,7 +99,7 @@ class SharedServices:
             ConfigurationError: A key is unknown, or a value does not fit.
             Conflict: This process has one of that name of its own.
         """
-        service_from(name, keys)
+        self._registry.check(service_from(name, keys, discovers=self._registry.discovers))
         if self._is_own(name):
             raise Conflict(
                 f"service {name!r} is part of this process's configuration, which wins over what is put. "
@@ -229,7 +231,7 @@ class SharedServices:
 
     def _take(self, name: str, keys: Mapping[str, Any]) -> None:
         try:
-            config = service_from(name, keys)
+            config = service_from(name, keys, discovers=self._registry.discovers)
             # Beforehand: whoever is told that it is there must find that it is not this process's own.
             before, self._kept[name] = self._kept.get(name), keys
             try:

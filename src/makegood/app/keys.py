@@ -192,8 +192,40 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         section="service_registry", name="type", kind=TEXT, default="local",
-        choices=("local", "dns", "kubernetes", "consul"),
-        doc="Where services come from. This version has `local`: the `[services.NAME]` of this configuration.",
+        doc="Where services are found whose `[services.NAME]` gives no endpoints: `local` (nowhere), `dns`, "
+        "`kubernetes`, or what an installed package adds.",
+    ),
+    Key(
+        section="service_registry", name="dns_server", kind=TEXT, default=None,
+        doc="For `dns`: the address of the server that is asked, or ADDRESS:PORT; without it those of this machine.",
+    ),
+    Key(
+        section="service_registry", name="domain", kind=TEXT, default=None,
+        doc="For `dns`: the name below which services are found by their own; without it only those with `discover`.",
+    ),
+    Key(
+        section="service_registry", name="ttl_seconds_min", kind=NUMBER, default=5.0, above=0,
+        doc="For `dns`: how long an answer holds at least, whatever its time to live.",
+    ),
+    Key(
+        section="service_registry", name="ttl_seconds_max", kind=NUMBER, default=300.0, above=0,
+        doc="For `dns`: how long an answer holds at most, whatever its time to live.",
+    ),
+    Key(
+        section="service_registry", name="namespace", kind=TEXT, default=None,
+        doc="For `kubernetes`: where services are that do not say otherwise; without it that of the service account.",
+    ),
+    Key(
+        section="service_registry", name="kubernetes_api", kind=TEXT, default=None,
+        doc="For `kubernetes`: the URL of the API; without it that of the cluster whose pod this is.",
+    ),
+    Key(
+        section="service_registry", name="service_account", kind=TEXT, default=None,
+        doc="For `kubernetes`: the folder with `token`, `ca.crt` and `namespace`; without it where Kubernetes puts it.",
+    ),
+    Key(
+        section="service_registry", name="options", kind=HEADERS, default=None,
+        doc="For a type that a package adds: its own settings, as the package says.",
     ),
     Key(
         section="service_registry", name="health_check_interval_seconds", kind=NUMBER, default=30.0, above=0,
@@ -298,6 +330,11 @@ KEYS: tuple[Key, ...] = (
         section=SERVICES, name="validate", kind=FLAG, default=False,
         doc="Whether its replies are held to the description too: one that does not fit is `unknown` "
         "(`invalid_reply`).",
+    ),
+    Key(
+        section=SERVICES, name="discover", kind=TEXT, default=None,
+        doc="What `[service_registry]` is asked for to find its endpoints: a host name or an SRV name, or "
+        "`namespace/service:port`. A `url` gives their scheme, path, and port where discovery gives none.",
     ),
     Key(
         section=SERVICES, name="allow_link_local", kind=FLAG, default=False,

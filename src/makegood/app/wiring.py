@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from makegood.app.config import Config
 from makegood.app.effective import masked
+from makegood.app.keys import SERVICES
 from makegood.app.tracing import tracing_of
 from makegood.core.judgement import Settings
 from makegood.engine.client import Engine
@@ -14,6 +15,9 @@ from makegood.engine.telemetry import Several, Telemetry
 from makegood.errors import ConfigurationError
 from makegood.services import Registry
 from makegood.services.callbacks import Callbacks
+from makegood.services.discovery import Discovery
+from makegood.services.discovery import Settings as DiscoverySettings
+from makegood.services.discovery.kinds import discovery_of
 from makegood.services.secrets import MissingSecret, is_reference, resolve
 from makegood.storage import is_postgres
 
@@ -31,18 +35,17 @@ def registry_of(config: Config, urls: dict[str, str] | None = None) -> Registry:
         urls: More of them, name to URL; these win.
 
     Raises:
-        ConfigurationError: Another kind of registry is configured, or an URL is none.
+        ConfigurationError: There is no such kind of registry, it cannot find a service as that is described, or an
+            URL is none.
     """
-    kind = config.service_registry.type
-    if kind != "local":
-        raise ConfigurationError(
-            f"service_registry.type = {kind!r} is not available in this version of makegood. "
-            'Use type = "local" and list the services as [services.NAME].'
-        )
-    registry = Registry(zone=config.server.zone, callbacks=callbacks_of(config))
+    registry = Registry(zone=config.server.zone, callbacks=callbacks_of(config), discovery=_discovery_of(config))
     for name, service in config.services.items():
         if name not in (urls or {}):
-            registry.register(name, service)
+            try:
+                registry.register(name, service)
+                _check_findable(config, registry, name)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{_where(config, SERVICES, name)}: {error}") from None
     for name, url in (urls or {}).items():
         registry.register(name, url)
     return registry
@@ -63,6 +66,40 @@ def callbacks_of(config: Config) -> Callbacks | None:
             "with (`openssl rand -hex 32`)."
         )
     return Callbacks(url, secret)
+
+
+def _discovery_of(config: Config) -> Discovery:
+    given = config.service_registry
+    settings = DiscoverySettings(
+        dns_server=given.dns_server,
+        domain=given.domain,
+        ttl_seconds_min=given.ttl_seconds_min,
+        ttl_seconds_max=given.ttl_seconds_max,
+        namespace=given.namespace,
+        kubernetes_api=given.kubernetes_api,
+        service_account=given.service_account,
+        options=given.options or {},
+    )
+    try:
+        return discovery_of(given.type, settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{_where(config, 'service_registry')}: {error}") from None
+
+
+def _check_findable(config: Config, registry: Registry, name: str) -> None:
+    """One that is written down has endpoints, or is found, or says by `urls = []` that its instances register."""
+    if (
+        not registry.config(name).urls
+        and registry.discovery(name) is None
+        and (SERVICES, name, "urls") not in config.given
+    ):
+        raise ConfigurationError(f"service {name!r} has no url, and is not found by its name")
+
+
+def _where(config: Config, *path: str) -> str:
+    """Where the first key below a section was given."""
+    below = (given.where for key, given in config.given.items() if key[: len(path)] == path)
+    return next(below, f"[{'.'.join(path)}]")
 
 
 def database_of(config: Config, database: str | None = None) -> str:

@@ -103,6 +103,7 @@ class Assembly:
 
     def resume(self) -> None:
         """Begin to take in what is left over, what comes due, and what other processes ask."""
+        self._registry.begin()
         self.intake.start()
         self.inbox.start()
 

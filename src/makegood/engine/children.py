@@ -239,7 +239,7 @@ class Children:
             root=family.root,
             search=search_of(registered, value),
         )
-        served = all(self._invoker.knows(name) for name in registered.program.services)
+        served = all(self._invoker.offers(name) for name in registered.program.services)
         live = Live(child, registered.program, state, 0, standing_of(state))
         self._intake.allow(child, begins=True)
         await self._starter.begin(live, record, start, turns=[turn], served=served)

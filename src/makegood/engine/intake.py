@@ -244,7 +244,7 @@ class Intake:
         self, limit: int, only: Collection[str] | None, *, early: bool = False, waits: tuple[str, int] | None = None
     ) -> list[Stored]:
         async with self._claiming:
-            offered = None if only is not None else self._invoker.names()
+            offered = None if only is not None else self._invoker.offered()
             now_ms = self._clock.now_ms()
             found = await self._store.claim(now_ms, limit=limit, only=only, early=early, offered=offered, waits=waits)
             # What is here already is only told again, after an answer that was lost.
@@ -294,7 +294,7 @@ class Intake:
 
     def check_served(self, execution_id: str, program: Program) -> None:
         """Raises Refused when an execution of that program needs services that are not here."""
-        missing = sorted(name for name in program.services if not self._invoker.knows(name))
+        missing = sorted(name for name in program.services if not self._invoker.offers(name))
         if missing:
             raise Refused(
                 f"execution {execution_id!r} needs services that this engine does not have: "

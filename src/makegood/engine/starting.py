@@ -215,7 +215,7 @@ class Starter:
 
     def _check_services(self, services: frozenset[str], workflow: str) -> None:
         known = self._registry.names()
-        missing = sorted(name for name in services if not self._registry.knows(name))
+        missing = sorted(name for name in services if not self._registry.offers(name))
         if missing:
             raise DefinitionError(
                 [

@@ -162,8 +162,8 @@ class WatchedInvoker:
         # Looked up once, and as they are: all of it is on the hot path.
         self._invoke = invoker.invoke
         self._call_ended = telemetry.call_ended
-        self.knows: Callable[[str], bool] = invoker.knows
-        self.names: Callable[[], Any] = invoker.names
+        self.offers: Callable[[str], bool] = invoker.offers
+        self.offered: Callable[[], Any] = invoker.offered
         self.strict_idempotent: Callable[[str], bool] = invoker.strict_idempotent
         self.default_timeout_ms: Callable[[str], int | None] = invoker.default_timeout_ms
         self.wait_ms: Callable[[str], int] = invoker.wait_ms

@@ -101,10 +101,13 @@ class Waking:
         """Wake what may be woken now."""
         self._now.clear()
         told, self._told = self._told, set()
-        names = set(self._invoker.names()) if self._everywhere else told | self._returns.keys()
-        if self._everywhere:
+        names, offered = told | self._returns.keys(), self._invoker.offered()
+        if not self._everywhere:
+            waited = await self._store.waited_for(names) if names else {}
+        else:
             self._everywhere, self._everywhere_at = False, asyncio.get_running_loop().time()
-        waited = await self._store.waited_for(names) if names else {}
+            waited = await self._store.waited_for(offered) if offered is None or offered else {}
+            names |= set(offered) if offered is not None else waited.keys()
         # Before any of them is asked: who asks in vain is told of it.
         self._hoped |= waited.keys()
         for service in names - waited.keys():

@@ -53,6 +53,8 @@ class ServiceConfig:
         health_timeout_ms: Bound of one check.
         healthy_after: So many checks in a row that find an endpoint well make it well again.
         unhealthy_after: So many that do not make it unwell.
+        discover: What `service_registry` is asked for to find its endpoints; one of `urls` is then their form. None: by
+            its name, if it has no `urls` and the registry finds services so.
         allow_link_local: Whether its addresses may be link-local or a cloud's metadata service.
         auth: Who we say we are: `{bearer}` or `{user, password}`; secrets are `env:NAME` or `file:/path`.
         tls: Paths of PEM files, `{ca, certificate, key}`: whom to trust instead of the system's authorities,
@@ -86,6 +88,7 @@ class ServiceConfig:
     credentials: Auth | None = field(init=False, compare=False, default=None)
     pem_files: Tls | None = field(init=False, compare=False, default=None)
     templates: Mapping[str, Method] = field(init=False, compare=False, default_factory=dict)
+    discover: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -94,6 +97,11 @@ class ServiceConfig:
         object.__setattr__(
             self, "labels", MappingProxyType({each.url: each.labels for each in endpoints if each.labels})
         )
+        if self.discover is not None and len(self.urls) > 1:
+            raise ConfigurationError(
+                f"service {self.name!r}: discover gives its endpoints, and takes their scheme and path from one url. "
+                "Keep url or none."
+            )
         object.__setattr__(self, "headers", MappingProxyType(dict(self.headers)))
         for name, value in self.headers.items():
             _check_header(self.name, name, value)
@@ -125,7 +133,9 @@ class ServiceConfig:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Its endpoints with their labels."""
+        """Its endpoints with their labels; none if they are discovered."""
+        if self.discover is not None:
+            return ()
         return tuple(Endpoint(url, self.labels.get(url, {})) for url in self.urls)
 
     def __repr__(self) -> str:
@@ -139,7 +149,7 @@ class ServiceConfig:
             f"health_timeout_ms={self.health_timeout_ms!r}, healthy_after={self.healthy_after!r}, "
             f"unhealthy_after={self.unhealthy_after!r}, "
             f"allow_link_local={self.allow_link_local!r}, auth={self.auth!r}, tls={self.tls!r}, "
-            f"methods={dict(self.methods)!r})"
+            f"methods={dict(self.methods)!r}, discover={self.discover!r})"
         )
 
 

@@ -32,11 +32,13 @@ class Target:
         host: Name or address, without brackets.
         port: TCP port.
         tls: Whether to speak TLS, with the name checked against the certificate.
+        name: By which name it is known, where `host` is an address.
     """
 
     host: str
     port: int
     tls: bool
+    name: str | None = None
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -90,7 +92,7 @@ class Connector:
                 address,
                 target.port,
                 ssl=context,
-                server_hostname=target.host if context is not None else None,
+                server_hostname=(target.name or target.host) if context is not None else None,
             )
             return connection
 

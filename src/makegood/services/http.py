@@ -6,6 +6,7 @@ makes of a reply.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -16,6 +17,7 @@ from makegood.model.limits import LIMITS
 from makegood.ports import Invocation
 from makegood.services import health
 from makegood.services.callbacks import HEADER, Callbacks
+from makegood.services.choice import HOST
 from makegood.services.circuit import speaks_well
 from makegood.services.config import TCP, ServiceConfig, host_header, sendable, split_url
 from makegood.services.connecting import Connector, Target
@@ -32,6 +34,8 @@ from makegood.services.tls import Trust
 
 _NO_METHODS = frozenset({"", ".", ".."})
 """Segments that would change the path."""
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+"""What a label may put into a header and a handshake."""
 _TEXT_MAX = 500
 _BODY_MAX = LIMITS.payload_bytes
 
@@ -85,17 +89,20 @@ class HttpService:
         return Reply("not_sent", code="service_unavailable", message=message)
 
     def _endpoint(self, url: str) -> _Endpoint:
+        name = self._pool.label(url, HOST)
+        if name is not None and not _HOST_NAME.fullmatch(name):
+            name = None
         known = self._endpoints.get(url)
-        if known is None:
+        if known is None or known.target.name != name:
             if len(self._endpoints) >= 2 * len(self._pool) + 16:
                 # Of a pool that moves, those that are gone need not be kept.
                 self._endpoints.clear()
-            known = self._endpoints[url] = _Endpoint(url, self._config)
+            known = self._endpoints[url] = _Endpoint(url, self._config, name)
         return known
 
     async def look(self, url: str, deadline: Deadline) -> str:
         """Why an endpoint is not well; empty when it is. One that is not checked is connected to."""
-        endpoint, path = _Endpoint(url, self._config), self._config.health
+        endpoint, path = self._endpoint(url), self._config.health
         try:
             asks = None if path in (None, TCP) else endpoint.asks(path) + self._resolved()
         except (MissingSecret, ValueError) as error:
@@ -179,13 +186,14 @@ class _Prepared:
 class _Endpoint:
     """One URL, and the part of a request's head that is the same in all of them."""
 
-    def __init__(self, url: str, config: ServiceConfig) -> None:
+    def __init__(self, url: str, config: ServiceConfig, name: str | None) -> None:
         parts, host, port = split_url(url)
-        self.target = Target(host, port, parts.scheme == "https")
+        self.target = Target(host, port, parts.scheme == "https", name)
         self._path = parts.path
         given = {name.lower() for name in config.headers}
         defaults = {"User-Agent": "makegood", "Accept": "application/json", "Accept-Encoding": "identity"}
-        lines = [f"Host: {host_header(parts)}"]
+        asked = host_header(parts) if name is None else name if parts.port is None else f"{name}:{parts.port}"
+        lines = [f"Host: {asked}"]
         lines += [f"{name}: {value}" for name, value in defaults.items() if name.lower() not in given]
         lines += [f"{name}: {value}" for name, value in config.headers.items() if not is_reference(value)]
         self._fixed = "\r\n".join(lines) + "\r\n"

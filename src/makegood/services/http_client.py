@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from makegood.services.connecting import Connection, Connector, Target, Unconnected, reason
@@ -83,7 +84,7 @@ class Client:
             Lost: Written, and no whole answer came by the deadline.
             Unreadable: The answer is not HTTP or too large.
         """
-        connection = self._checkout(target) or await self._connect(target, connect_s)
+        connection = self._checkout(target) or await self.open(target, connect_s)
         # Asked now, not before connecting: the process may have been stopped for a while.
         remaining_s = deadline.remaining_s
         if remaining_s <= 0 or connection.closing:
@@ -99,7 +100,7 @@ class Client:
         Raises:
             NotSent: It cannot be connected to.
         """
-        (await self._connect(target, connect_s)).abort()
+        (await self.open(target, connect_s)).abort()
 
     def retire(self) -> None:
         """Close what is idle now, and the rest when its call has ended."""
@@ -158,7 +159,12 @@ class Client:
         if self._idle:
             self._sweep = loop.call_later(IDLE_S / 2, self._sweep_idle)
 
-    async def _connect(self, target: Target, connect_s: float) -> _Connection:
+    async def open(self, target: Target, connect_s: float) -> _Connection:
+        """A new connection, which is not shared.
+
+        Raises:
+            NotSent: There is none within `connect_s`.
+        """
         loop = asyncio.get_running_loop()
         try:
             return await self._connector.connect(target, lambda: _Connection(target, loop, self._open), connect_s)
@@ -185,6 +191,7 @@ class _Connection(Connection):
         self._readable: Callable[[int], object] | None = None
         self._response: Response | None = None
         self._waiter: asyncio.Future[Response] | None = None
+        self._on_data: Callable[[], None] | None = None
 
     @property
     def closing(self) -> bool:
@@ -213,6 +220,40 @@ class _Connection(Connection):
             self._gone = self.loop.create_future()
             await asyncio.wait([self._gone], timeout=_GONE_S)
         return self._refusal
+
+    def begin(self, request: bytes, response: Response, on_data: Callable[[], None]) -> asyncio.Future[Response]:
+        """Write a request whose answer is read as it arrives.
+
+        Args:
+            on_data: Called whenever something came.
+
+        Returns:
+            Done with the answer's end: whole, or as `Lost` or `Unreadable`.
+        """
+        assert self._transport is not None
+        assert self._waiter is None
+        self._response, self._on_data = response, on_data
+        self._waiter = self.loop.create_future()
+        self._transport.write(request)
+        return self._waiter
+
+    def keep_alive(self, options: Mapping[str, int]) -> None:
+        """Have the kernel ask whether the other side is still there.
+
+        Args:
+            options: TCP's, by their names; those that this system does not have are left out.
+        """
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in options.items():
+                if hasattr(socket, name):
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+    def pause(self, *, paused: bool) -> None:
+        """Read nothing more for now, or again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading() if paused else self._transport.resume_reading()
 
     async def exchange(self, request: bytes, timeout_s: float, body_max: int) -> Response:
         """Write a request, and wait for the whole answer."""
@@ -254,6 +295,8 @@ class _Connection(Connection):
             self._fail(Unreadable(str(error), status=response.status or None))
         except TooLarge:
             self._fail(Unreadable("the body is too large", too_large=True, status=response.status or None))
+        if self._on_data is not None:
+            self._on_data()
 
     def eof_received(self) -> None:
         self._end(None)

@@ -43,6 +43,10 @@ class Truncated(Exception):
 class Response:
     """One response as it arrives. Feed it until it is complete.
 
+    Args:
+        body_max: Bytes that the body may have.
+        on_piece: Takes the body as it comes: nothing of it is kept then, and nothing counted.
+
     Attributes:
         status: Status of the final response; 0 until its head was read.
         headers: Names in lower case; repeated ones joined by a comma, as RFC 9110 has it.
@@ -52,17 +56,18 @@ class Response:
     """
 
     __slots__ = (
-        "_at", "_body_max", "_data", "_interim", "_left", "_overhead", "_pieces", "_read", "_size",
+        "_at", "_body_max", "_data", "_interim", "_left", "_on_piece", "_overhead", "_pieces", "_read", "_size",
         "body", "complete", "headers", "reusable", "status",
     )  # fmt: skip
 
-    def __init__(self, body_max: int) -> None:
+    def __init__(self, body_max: int, on_piece: Callable[[bytes], None] | None = None) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = b""
         self.complete = False
         self.reusable = False
         self._body_max = body_max
+        self._on_piece = on_piece
         self._data = b""
         self._at = 0
         self._read: Callable[[], bool] = self._read_head
@@ -142,7 +147,7 @@ class Response:
             self._read = self._read_chunk_size
         elif length is not None:
             self._left = _length(length)
-            if self._left > self._body_max:
+            if self._left > self._body_max and self._on_piece is None:
                 raise TooLarge
             self._read = self._read_sized
         else:
@@ -213,6 +218,9 @@ class Response:
             return
         self._at += len(piece)
         self._left -= len(piece)
+        if self._on_piece is not None:
+            self._on_piece(piece)
+            return
         self._size += len(piece)
         if self._size > self._body_max:
             raise TooLarge

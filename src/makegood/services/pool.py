@@ -151,6 +151,11 @@ class Pool:
         """All of them, well or not."""
         return tuple(each.endpoint for each in self._members.values())
 
+    def label(self, url: str, name: str) -> str | None:
+        """What is said of an endpoint under a label, if anything."""
+        member = self._members.get(url)
+        return member.endpoint.labels.get(name) if member is not None else None
+
     def standing(self) -> tuple[Standing, ...]:
         """How each endpoint stands now."""
         return tuple(each.standing(self._source(each.endpoint.url)) for each in self._members.values())

@@ -1,7 +1,7 @@
 """All services of one process by name: the `Invoker` port over local objects and HTTP endpoints.
 
-Here: names and the promise that an invocation ends in a reply. Whether one may begin is its gate's
-business, how a request travels the adapters', what a reply leads to the engine's.
+Here: names, those found by their names alone, and the promise that an invocation ends in a reply. Whether
+one may begin is its gate's business, how a request travels the adapters', what a reply leads to the engine's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,6 +20,12 @@ from makegood.services.callbacks import Callbacks
 from makegood.services.circuit import POLICY, Policy
 from makegood.services.config import ServiceConfig
 from makegood.services.deadline import Deadline
+from makegood.services.discovery.by_name import ByName
+from makegood.services.discovery.following import Following
+from makegood.services.discovery.following import Standing as DiscoveryStanding
+from makegood.services.discovery.local import Local
+from makegood.services.discovery.port import Asked, Discovery
+from makegood.services.endpoint import Endpoint
 from makegood.services.gate import Gate, Later, later
 from makegood.services.local import LocalService
 from makegood.services.pool import Pool
@@ -67,6 +73,7 @@ class Registry:
         policy: When circuits open, and for how long.
         ticks_s: Seconds of a clock that does not go back.
         later: Calls back after so many of its seconds; None: the running loop does.
+        discovery: Where services are found that are not at an URL; None: nowhere. Closed with the registry.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Registry:
         policy: Policy = POLICY,
         ticks_s: Callable[[], float] = time.monotonic,
         later: Later = later,
+        discovery: Discovery | None = None,
     ) -> None:
         self.callbacks = callbacks
         self.on_free: Callable[[str], None] | None = None
@@ -87,6 +95,8 @@ class Registry:
         self._ticks_s = ticks_s
         self._later = later
         self._replicas = 1
+        self._following = Following(discovery or Local(), self._discovered, now_ms=now_ms)
+        self._by_name = ByName(self._following, ticks_s)
         self._services: dict[str, _Service] = {}
         self._gates: dict[str, Gate] = {}
         self._checks: dict[str, Mapping[str, Callable[[Any], str | None]]] = {}
@@ -105,12 +115,19 @@ class Registry:
         """
         gate = self._gates.get(name) or self._new_gate(name)
         added = _built(name, service, config, gate.pool, self.callbacks)
+        asked = self._asked(added)
         self._checks.pop(name, None)
         replaced = self._services.get(name)
         self._services[name] = added
         self._gates[name] = gate
         gate.fit(added.config, remote=not isinstance(added.adapter, LocalService))
         gate.pool.set("config", added.config.endpoints)
+        self._by_name.forget(name)
+        if asked is not None:
+            self._following.follow(asked)
+        elif self._following.standing(name) is not None:
+            self._following.forget(name)
+            gate.pool.set("discovery", ())
         if replaced is not None:
             replaced.adapter.retire()
         gate.tell()
@@ -120,6 +137,11 @@ class Registry:
         gate = Gate(pool, tell=lambda: self._tell(name), ticks_s=self._ticks_s, later=self._later)
         gate.share(self._replicas)
         return gate
+
+    def check(self, config: ServiceConfig) -> None:
+        """Raises ConfigurationError when discovery cannot be asked for what a service asks it."""
+        if config.discover is not None:
+            self._following.check(_asked_by(config))
 
     def unregister(self, name: str) -> None:
         """Forget a service; its open calls go on.
@@ -131,6 +153,8 @@ class Registry:
         if removed is None:
             raise NotFound(f"there is no service {name!r}.{nearest(name, self._services)}")
         removed.adapter.retire()
+        self._by_name.forget(name)
+        self._following.forget(name)
         gate = self._gates[name]
         if not gate.taken:
             del self._gates[name]
@@ -189,13 +213,34 @@ class Registry:
             for gate in list(self._gates.values()):
                 gate.share(replicas)
 
+    def begin(self) -> None:
+        """Look for services that are discovered, on the running loop. Until then nothing is connected to."""
+        self._following.begin()
+
+    @property
+    def discovers(self) -> bool:
+        """Whether services that are not registered may be found by their names."""
+        return self._by_name.any
+
+    def discovery(self, name: str) -> DiscoveryStanding | None:
+        """How the discovery of a service stands; None for one that is not discovered."""
+        return self._following.standing(name)
+
     def knows(self, service: str) -> bool:
-        """Whether there is such a service."""
-        return service in self._services
+        """Whether there is such a service; one that was found by its name alone is not known."""
+        return service in self._services and service not in self._by_name
 
     def names(self) -> Collection[str]:
-        """The names of all services, in order of registration."""
+        """The names of all services, in order of registration, and of those that were found by their names."""
         return tuple(self._services)
+
+    def offers(self, service: str) -> bool:
+        """Whether it may be called here: it is known, or it may be found when it is asked for."""
+        return service in self._services or self._by_name.fits(service)
+
+    def offered(self) -> Collection[str] | None:
+        """All services that may be called here; None: any may be found."""
+        return None if self.discovers else self.names()
 
     def strict_idempotent(self, service: str) -> bool:
         """Whether a rejection after an unknown attempt clears it (rule 3)."""
@@ -214,7 +259,7 @@ class Registry:
 
     def reserve(self, service: str) -> Slot:
         """Take a place for one call, without waiting."""
-        if service not in self._services:
+        if service not in self._services and not self._look_for(service):
             return Slot.MISSING
         return self._gates[service].enter()
 
@@ -264,14 +309,49 @@ class Registry:
 
     async def aclose(self) -> None:
         """Close connections. Open calls are abandoned."""
+        await self._following.aclose()
         for service in self._services.values():
             service.adapter.close()
         for gate in self._gates.values():
             gate.close()
 
+    # --- discovery ---
+
+    def _asked(self, added: _Service) -> Asked | None:
+        """What discovery is asked for; None for a service that is not discovered.
+
+        Raises:
+            ConfigurationError: It cannot be asked for that.
+        """
+        config = added.config
+        if isinstance(added.adapter, LocalService) or (config.discover is None and config.urls):
+            return None
+        asked = _asked_by(config)
+        return asked if self._following.check(asked) else None
+
+    def _look_for(self, service: str) -> bool:
+        """Begin to look for a service by its name alone; False when it cannot be, or was not found just now."""
+        if not self._by_name.may_look(service):
+            return False
+        self.register(service, ServiceConfig(name=service))
+        self._by_name.begin(service)
+        self._following.begin()
+        return True
+
+    def _discovered(self, service: str, endpoints: Sequence[Endpoint] | None) -> None:
+        if self._by_name.answered(service, there=endpoints is not None):
+            self._gates[service].pool.set("discovery", endpoints or ())
+        else:
+            # Nobody ever knew it: who asks for it is told so, and not to wait.
+            self.unregister(service)
+
     def _tell(self, service: str) -> None:
         if self.on_free is not None:
             self.on_free(service)
+
+
+def _asked_by(config: ServiceConfig) -> Asked:
+    return Asked(service=config.name, discover=config.discover, url=next(iter(config.urls), None))
 
 
 def _built(name: str, service: Any, config: ServiceConfig | None, pool: Pool, callbacks: Callbacks | None) -> _Service:

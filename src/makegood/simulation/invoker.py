@@ -22,11 +22,11 @@ class ScriptedInvoker:
         self._began_ms = _now_ms()
         self._told: set[str] = set()
 
-    def knows(self, service: str) -> bool:
+    def offers(self, service: str) -> bool:
         """Whether there is such a service."""
         return service in self._names
 
-    def names(self) -> Collection[str]:
+    def offered(self) -> Collection[str] | None:
         """The names of all services."""
         return self._names
 

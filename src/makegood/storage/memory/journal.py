@@ -316,9 +316,11 @@ class MemoryStore:
         parked = (row.standing for row in self._kept.rows.values() if row.standing.parked)
         return min((each.wake_at_ms for each in parked if each.wake_at_ms is not None), default=None)
 
-    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+    async def waited_for(self, services: Collection[str] | None) -> dict[str, int]:
         """See `Journal.waited_for`."""
         self._check_open(reading=True)
+        if services is None:
+            services = {each.service for row in self._kept.rows.values() for each in row.waits}
         parked = {each: [since for since, _, row in self._waiting(each) if row.standing.parked] for each in services}
         return {each: since[0] for each, since in parked.items() if since}
 

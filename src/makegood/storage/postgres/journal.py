@@ -221,7 +221,7 @@ class PostgresStore:
         """See `Leases.next_wake_ms`."""
         return await self._read(reader.next_wake_ms(self._reads, codec.FORMAT, self._claims.offered))
 
-    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+    async def waited_for(self, services: Collection[str] | None) -> dict[str, int]:
         """See `Journal.waited_for`."""
         return await self._read(reader.waited_for(self._reads, services, codec.FORMAT, self._claims.offered))
 

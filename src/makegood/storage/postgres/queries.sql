@@ -348,7 +348,9 @@ SELECT (SELECT count(*) FROM fence)::integer, (SELECT array_agg(c.id) FROM chose
 
 -- name: waited_for
 -- safe: a read of the first fitting entry of an index, for each service.
-SELECT s.service, x.since_ms FROM unnest($1::text[]) AS s (service) CROSS JOIN LATERAL (
+SELECT s.service, x.since_ms FROM unnest(
+    coalesce($1::text[], ARRAY(SELECT DISTINCT w.service FROM makegood.service_wait AS w))
+) AS s (service) CROSS JOIN LATERAL (
     SELECT a.since_ms FROM makegood.service_wait AS a JOIN makegood.execution AS e ON e.id = a.execution_id
     WHERE a.service = s.service AND e.parked AND e.not_understood IS NULL AND e.format_min <= $2
         AND ($3::text[] IS NULL OR NOT EXISTS (

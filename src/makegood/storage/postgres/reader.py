@@ -85,10 +85,10 @@ async def waiting(links: Links, service: str, limit: int) -> Waiting:
 
 
 async def waited_for(
-    links: Links, services: Collection[str], format_max: int, offered: list[str] | None
+    links: Links, services: Collection[str] | None, format_max: int, offered: list[str] | None
 ) -> dict[str, int]:
     """See `Journal.waited_for`."""
-    found = await links.ask(QUERIES["waited_for"], list(services), format_max, offered)
+    found = await links.ask(QUERIES["waited_for"], None if services is None else list(services), format_max, offered)
     return {row[0]: row[1] for row in found}
 
 

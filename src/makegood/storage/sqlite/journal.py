@@ -278,7 +278,7 @@ class SqliteStore:
         """See `Leases.next_wake_ms`."""
         return await self._read(partial(reader.next_wake_ms, self._reading))
 
-    async def waited_for(self, services: Collection[str]) -> dict[str, int]:
+    async def waited_for(self, services: Collection[str] | None) -> dict[str, int]:
         """See `Journal.waited_for`."""
         return await self._read(partial(reader.waited_for, self._reading, services))
 

@@ -79,6 +79,10 @@ SELECT count(*) FROM service_wait WHERE service = ?
 SELECT w.since_ms FROM service_wait AS w INDEXED BY service_wait_longest JOIN execution AS e ON e.id = w.execution_id
 WHERE w.service = ? AND e.parked = 1 ORDER BY w.since_ms LIMIT 1
 
+-- name: waited_services
+-- safe: a read by the index.
+SELECT DISTINCT service FROM service_wait INDEXED BY service_wait_longest
+
 -- name: parked_for
 -- safe: read in the transaction that takes them; `only` is one list of ids, or NULL.
 SELECT e.id FROM service_wait AS w INDEXED BY service_wait_longest JOIN execution AS e ON e.id = w.execution_id

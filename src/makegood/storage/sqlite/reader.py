@@ -118,8 +118,10 @@ def waiting(connection: apsw.Connection, service: str, limit: int) -> Waiting:
     return Waiting(count=count, longest=tuple((row[0], rows.wait(row)) for row in found))
 
 
-def waited_for(connection: apsw.Connection, services: Collection[str]) -> dict[str, int]:
+def waited_for(connection: apsw.Connection, services: Collection[str] | None) -> dict[str, int]:
     """See `Journal.waited_for`."""
+    if services is None:
+        services = [name for (name,) in connection.execute(QUERIES["waited_services"])]
     found = {each: connection.execute(QUERIES["waited_for"], (each,)).get for each in services}
     return {each: since_ms for each, since_ms in found.items() if since_ms is not None}
 
