@@ -10,11 +10,12 @@
 SELECT to_regclass('makegood.schema_version') IS NOT NULL
 
 -- name: create_schema
--- safe: of two processes that do this at once, one is refused by the catalogue's own unique indexes and looks again.
+-- safe: of two processes that do this at once, one is refused by the catalogue's own unique indexes and looks
+-- again, or comes later and finds it done.
 BEGIN;
 CREATE SCHEMA IF NOT EXISTS makegood;
-CREATE TABLE makegood.schema_version (version integer NOT NULL);
-INSERT INTO makegood.schema_version (version) VALUES (0);
+CREATE TABLE IF NOT EXISTS makegood.schema_version (version integer NOT NULL);
+INSERT INTO makegood.schema_version (version) SELECT 0 WHERE NOT EXISTS (SELECT FROM makegood.schema_version);
 COMMIT;
 
 -- name: schema_version
