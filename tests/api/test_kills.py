@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loads import STUCK_S, Load, befall, figures, loaded, too_slow
+from loads import STUCK_S, TAKEN_OVER_S, Load, befall, figures, loaded, percentile
 from scenario_plays import Several
 from served_replicas import Desk
 from tests.postgres_cluster import database
@@ -69,7 +69,8 @@ async def test_three_replicas_are_killed_at_any_moment(
     assert len(load.faults) == KILLS
     assert load.quarantined <= KILLS / 50
     assert len(taken_s["killed"]) > KILLS, "they were killed while they had little to do"
-    assert too_slow(taken_s) == {}
+    # The 99th percentile is held where faults come one by one (`test_soak`): here whoever takes over is killed too.
+    assert percentile(taken_s["killed"], 0.95) <= TAKEN_OVER_S["killed"]
 
 
 async def test_a_server_on_sqlite_is_killed_at_any_moment(
