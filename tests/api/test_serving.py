@@ -192,8 +192,8 @@ def test_tokens_are_made_used_and_taken_away(tmp_path: Path) -> None:
 
 def test_what_holds_is_printed_with_where_it_comes_from(tmp_path: Path) -> None:
     (tmp_path / "makegood.toml").write_text(
-        '[storage]\nconnection_string = "postgresql://me:secret@db/x"\n'
-        '[services.hotels]\nurl = "http://h"\nheaders = {A = "env:T", B = "secret"}\n'
+        '[storage]\nconnection_string = "postgresql://me:hidden@db/x"\n'
+        '[services.hotels]\nurl = "http://h"\nheaders = {A = "env:T", B = "hidden"}\n'
     )
     done = subprocess.run(
         [sys.executable, "-m", "makegood", "serve", "--print-config", "--json", "--listen", "127.0.0.1:7"],
@@ -207,7 +207,7 @@ def test_what_holds_is_printed_with_where_it_comes_from(tmp_path: Path) -> None:
     assert found["server.listen"] == ("127.0.0.1:7", "--listen")
     assert found["storage.type"] == ("sqlite", "default")
     assert found["services.hotels.headers"] == ({"A": "env:T", "B": "***"}, "makegood.toml:5")
-    assert "secret" not in done.stdout
+    assert "hidden" not in done.stdout
 
 
 # --- on the wire -------------------------------------------------------------------------------
