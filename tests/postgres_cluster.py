@@ -45,7 +45,7 @@ SETTINGS = {
 
 TABLES = (
     "search_attribute", "journal", "execution", "definition", "request", "keyed_request", "lease", "worker", "service",
-    "instance", "endpoint_health", "service_wait",
+    "instance", "endpoint_health", "description", "service_wait",
 )  # fmt: skip
 EMPTY = (
     """

@@ -622,6 +622,21 @@ class Claimed:
     next_ms: int | None
 
 
+@named_fact
+class Description:
+    """What a service describes of itself, as it was read.
+
+    Attributes:
+        source: The address it came from.
+        content: The document.
+        read_ms: When, by the clock of who read it.
+    """
+
+    source: str
+    content: str
+    read_ms: int
+
+
 class Directory(Protocol):
     """Services, their instances and the health of their endpoints, as all replicas know them.
 
@@ -661,4 +676,12 @@ class Directory(Protocol):
 
         `since_ms` and `checked_at_ms` are taken from the database's clock.
         """
+        ...
+
+    async def description(self, service: str) -> Description | None:
+        """What a service described when it was last asked, whichever replica asked; None when nobody did."""
+        ...
+
+    async def keep_description(self, service: str, described: Description) -> None:
+        """Keep it instead of what was kept of that service."""
         ...

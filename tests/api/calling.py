@@ -228,7 +228,8 @@ async def api_on(
         services = SharedServices(lambda: engine.directory, registry, 30.0)
         await services.load()
         server = Server(
-            engine=engine, registry=registry, services=services, contracts=Contracts(registry), node="test",
+            engine=engine, registry=registry, services=services, node="test",
+            contracts=Contracts(registry, directory=lambda: engine.directory),
             tokens=tokens,
             callbacks=callbacks,
         )  # fmt: skip

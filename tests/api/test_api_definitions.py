@@ -263,6 +263,20 @@ async def test_a_definition_is_held_to_what_its_services_describe(api: Api) -> N
     assert (told["openapi"], told["openapi_fault"]) == (body["openapi"], None)
 
 
+async def test_what_a_service_described_before_holds_while_it_is_away(api: Api) -> None:
+    steps = [{"id": "a", "call": "cars.reserv", "read_only": True}]
+    with RecordingService() as service:
+        service.pages["/openapi.json"] = Answer(200, DESCRIPTION)
+        await api.call("PUT", "/v1/services/cars", {"url": service.url, "openapi": f"{service.url}/openapi.json"})
+        assert (await api.call("PUT", "/v1/workflows/w1", {"steps": steps})).status == 422
+    # Another replica, or this one after a restart, has read nothing by itself.
+    api.server.contracts._kept.clear()
+    refused = await api.call("PUT", "/v1/workflows/w2", {"steps": steps})
+
+    assert (refused.status, refused.json["problems"][0]["code"]) == (422, "unknown_method")
+    assert "cannot be fetched" in (await api.call("GET", "/v1/services/cars")).json["openapi_fault"]
+
+
 async def test_no_file_of_the_server_is_read_for_a_client(api: Api) -> None:
     reply = await api.call("PUT", "/v1/services/cars", {"url": "http://cars", "openapi": "/etc/passwd"})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from makegood.ports import Check, EndpointHealth, Listing
+from makegood.ports import Check, Description, EndpointHealth, Listing
 
 pytestmark = pytest.mark.anyio
 
@@ -254,3 +254,19 @@ async def test_what_is_known_of_a_service_that_is_another_now_is_forgotten(direc
 
     assert (await listed(directory)).health == ()
     assert [each.well for each in await claimed(directory, check())] == [True]
+
+
+# --- descriptions --------------------------------------------------------------------------------
+
+
+async def test_what_a_service_described_last_is_kept(directory: Any) -> None:
+    first = Description(source="http://hotels/openapi.json", content='{"openapi": "3.1.0"}', read_ms=1)
+    then = Description(source="http://hotels/v2.yaml", content="openapi: 3.1.0\npaths: {/\u00fc: {}}\n", read_ms=2)
+    assert await directory.description("hotels") is None
+
+    await directory.keep_description("hotels", first)
+    assert await directory.description("hotels") == first
+    await directory.keep_description("hotels", then)
+
+    assert await directory.description("hotels") == then
+    assert await directory.description("cars") is None

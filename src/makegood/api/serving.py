@@ -69,9 +69,9 @@ async def serve(serving: Serving, *, listens: Callable[[str], None], stop: async
     tokens = _tokens(serving.config)
     check_exposed(serving)
     registry = registry_of(serving.config)
-    contracts = contracts_of(serving.config, registry)
     measures = Measures()
     engine = engine_of(serving.config, registry, database_of(serving.config, serving.database), telemetry=measures)
+    contracts = contracts_of(serving.config, registry, lambda: engine.directory)
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(contextlib.closing(bound(*serving.address)))
         await stack.enter_async_context(engine)

@@ -1,7 +1,7 @@
 """What services say of themselves: fetched when a definition names them, kept, and held against it.
 
-A description that cannot be had, or read, never stops a registration: its calls go unchecked, and a
-warning says so and why. One that was read before is used meanwhile.
+A description that cannot be had, or read, never stops a registration: one that was read before, here or at
+another replica, is used meanwhile; without one the calls go unchecked, and a warning says so and why.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from makegood.app.config import Config
 from makegood.engine.log import log, names
-from makegood.errors import ConfigurationError, DefinitionError
+from makegood.errors import ConfigurationError, DefinitionError, StorageError
 from makegood.language import Loaded, compile_schema, load, read_document, services_of
 from makegood.model.contract import Contract, Unread
+from makegood.ports import Description, Directory
 from makegood.services import Registry, ServiceConfig
-from makegood.services.documents import NoDocument, fetched
+from makegood.services.documents import NoDocument, fetched, is_url
 from makegood.services.openapi import contract_of
 
 FRESH_S = 60.0
@@ -40,11 +42,21 @@ class Contracts:
     Args:
         folder: Where files are that are named without a whole path.
         registry: Whose services; those with `validate` have their replies held to the description.
+        directory: Gives the store's directory: what was read from an address is kept there for every replica, for
+            when the address does not answer. None: nothing is kept beyond this process.
         clock: Seconds, monotonic.
     """
 
-    def __init__(self, registry: Registry, folder: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        folder: str = "",
+        *,
+        directory: Callable[[], Directory] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._registry = registry
+        self._directory = directory
         self._folder = folder
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
@@ -84,21 +96,48 @@ class Contracts:
             return
         contract, fault = None if kept is None else kept.contract, ""
         try:
-            contract = read_contract(config, await fetched(config, self._folder))
+            content = await fetched(config, self._folder)
+            contract = read_contract(config, content)
+            await self._keep(config, content)
         except NoDocument as error:
             fault = f"{config.openapi} {error}"
+            contract = contract or await self._kept_before(config)
         except ConfigurationError as error:
             fault = str(error)
+            contract = contract or await self._kept_before(config)
         if fault:
             log.warning(names.DESCRIPTION_UNREAD, service=config.name, error=fault)
         self._kept[config.name] = _Kept(config, self._clock(), contract, fault)
         if contract is not None and config.validate:
             self._registry.hold_to(config.name, _checks(contract))
 
+    async def _keep(self, config: ServiceConfig, content: bytes) -> None:
+        """Keep what an address answered, for the others and for later. A file is where it is."""
+        if self._directory is None or config.openapi is None or not is_url(config.openapi):
+            return
+        text = content.decode("utf-8", "replace").replace("\0", "\ufffd")
+        described = Description(source=config.openapi, content=text, read_ms=time.time_ns() // 1_000_000)
+        with suppress(StorageError):
+            await self._directory().keep_description(config.name, described)
 
-def contracts_of(config: Config, registry: Registry) -> Contracts:
+    async def _kept_before(self, config: ServiceConfig) -> Contract | None:
+        """What any replica has read from the same address before."""
+        if self._directory is None:
+            return None
+        try:
+            described = await self._directory().description(config.name)
+        except StorageError:
+            return None
+        if described is None or described.source != config.openapi:
+            return None
+        with suppress(ConfigurationError):
+            return read_contract(config, described.content.encode())
+        return None
+
+
+def contracts_of(config: Config, registry: Registry, directory: Callable[[], Directory] | None = None) -> Contracts:
     """The descriptions of the services of a configuration; its files stand beside it."""
-    return Contracts(registry, os.path.dirname(config.source or ""))
+    return Contracts(registry, os.path.dirname(config.source or ""), directory=directory)
 
 
 def read_contract(config: ServiceConfig, content: bytes) -> Contract:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from makegood.ports import Check, Claimed, EndpointHealth, Instance, Listing, StoredService
+from makegood.ports import Check, Claimed, Description, EndpointHealth, Instance, Listing, StoredService
 
 Key = tuple[str, str]
 
@@ -25,6 +25,7 @@ class Kept:
     services: dict[str, StoredService] = field(default_factory=dict)
     instances: dict[Key, tuple[Instance, int]] = field(default_factory=dict)
     health: dict[Key, tuple[EndpointHealth, int]] = field(default_factory=dict)
+    descriptions: dict[str, Description] = field(default_factory=dict)
 
 
 class Checked(Protocol):
@@ -106,6 +107,16 @@ class MemoryDirectory:
         self._kept.instances.pop((service, instance_id), None)
         self._kept.revision += held
         return held
+
+    async def description(self, service: str) -> Description | None:
+        """See `Directory.description`."""
+        self._check_open(reading=True)
+        return self._kept.descriptions.get(service)
+
+    async def keep_description(self, service: str, described: Description) -> None:
+        """See `Directory.keep_description`."""
+        self._check_open()
+        self._kept.descriptions[service] = described
 
     async def claim_checks(self, asked: Sequence[Check], by: str) -> Claimed:
         """See `Directory.claim_checks`."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from importlib import resources
 from typing import Any
 
-from makegood.ports import Check, Claimed, EndpointHealth, Listing
+from makegood.ports import Check, Claimed, Description, EndpointHealth, Listing
 from makegood.storage import listed
 from makegood.storage.postgres.links import Links, Rows
 from makegood.storage.statements import named
@@ -59,6 +59,15 @@ class PostgresDirectory:
     async def remove_instance(self, service: str, instance_id: str) -> bool:
         """See `Directory.remove_instance`."""
         return bool((await self._ask("remove_instance", service, instance_id))[0][0])
+
+    async def description(self, service: str) -> Description | None:
+        """See `Directory.description`."""
+        found = await self._ask("description", service)
+        return None if not found else Description(source=found[0][0], content=found[0][1], read_ms=found[0][2])
+
+    async def keep_description(self, service: str, described: Description) -> None:
+        """See `Directory.keep_description`."""
+        await self._ask("keep_description", service, described.source, described.content, described.read_ms)
 
     async def claim_checks(self, asked: Sequence[Check], by: str) -> Claimed:
         """See `Directory.claim_checks`."""

@@ -107,3 +107,12 @@ WITH told AS MATERIALIZED (
     FROM told AS t WHERE h.service = t.service AND h.url = t.url AND h.turn = t.turn
 )
 UPDATE makegood.directory SET revision = revision + 1 WHERE EXISTS (SELECT FROM changed)
+
+-- name: description
+-- safe: a read.
+SELECT source, content, read_ms FROM makegood.description WHERE service = $1
+
+-- name: keep_description
+-- safe: one row, the last one read wins.
+INSERT INTO makegood.description (service, source, content, read_ms) VALUES ($1, $2, $3, $4)
+ON CONFLICT (service) DO UPDATE SET source = excluded.source, content = excluded.content, read_ms = excluded.read_ms

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from makegood.ports import Check, Claimed, EndpointHealth, Listing
+from makegood.ports import Check, Claimed, Description, EndpointHealth, Listing
 from makegood.storage import listed
 from makegood.storage.statements import named
 
@@ -112,6 +112,16 @@ class SqliteDirectory:
             return held
 
         return await self._writing(work)
+
+    async def description(self, service: str) -> Description | None:
+        """See `Directory.description`."""
+        found = await self._reading(lambda connection: _rows(connection, "description", service))
+        return None if not found else Description(source=found[0][0], content=found[0][1], read_ms=found[0][2])
+
+    async def keep_description(self, service: str, described: Description) -> None:
+        """See `Directory.keep_description`."""
+        values = (service, described.source, described.content, described.read_ms)
+        await self._writing(lambda connection: _rows(connection, "keep_description", *values))
 
     async def claim_checks(self, asked: Sequence[Check], by: str) -> Claimed:
         """See `Directory.claim_checks`."""

@@ -81,3 +81,12 @@ DELETE FROM endpoint_health WHERE due_at_ms < ?
 UPDATE endpoint_health SET well = ?1, reason = ?2, in_a_row = ?3, checked_at_ms = ?4,
     since_ms = CASE WHEN well <> ?1 THEN ?4 ELSE since_ms END
 WHERE service = ?5 AND url = ?6 AND turn = ?7
+
+-- name: description
+-- safe: a read.
+SELECT source, content, read_ms FROM description WHERE service = ?
+
+-- name: keep_description
+-- safe: one row, the last one read wins.
+INSERT INTO description (service, source, content, read_ms) VALUES (?, ?, ?, ?)
+ON CONFLICT (service) DO UPDATE SET source = excluded.source, content = excluded.content, read_ms = excluded.read_ms
