@@ -37,7 +37,7 @@ async def test_a_wide_execution_lets_others_take_turns() -> None:
         big = await engine.start(wide("big", 300), list(range(300)))
         await service.called.wait()
         small = [await engine.start(wide(f"small{each}", 3), [1, 2, 3]) for each in range(2)]
-        lines = engine._runner._places._waiting["s"]
+        lines = engine._runner._places._busy["s"]
         await until(lambda: len(lines) == 3 and sum(len(line.calls) for line in lines.values()) == 299 + 6)
 
         service.gate.set()
@@ -69,7 +69,7 @@ async def test_who_waits_and_is_cancelled_takes_no_turn() -> None:
         await service.called.wait()
         gone = await engine.start(wide("gone", 50), list(range(50)))
         last = await engine.start(wide("last", 1), [1])
-        lines = engine._runner._places._waiting["s"]
+        lines = engine._runner._places._busy["s"]
         await until(lambda: len(lines) == 2)
         await engine.cancel(gone.id, by="ada", note="not wanted")
 
