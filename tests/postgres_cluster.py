@@ -9,15 +9,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import ctypes
 import functools
-import glob
 import itertools
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -29,6 +25,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+
+from makegood.cli.benching.databases import binaries, die_with_parent, free_port, unprivileged
 
 READY = "database system is ready to accept connections"
 READY_TO_READ = "database system is ready to accept read-only connections"
@@ -57,41 +55,6 @@ ALTER TABLE makegood.worker ALTER COLUMN id RESTART;
 ALTER TABLE makegood.request ALTER COLUMN id RESTART;
 """
 )
-
-
-def binaries() -> Path | None:
-    """The folder of `initdb` and `postgres`, the newest if there are several."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda each: int(each.split("/")[4]))
-    on_path = shutil.which("initdb")
-    config = shutil.which("pg_config")
-    if config and not found and not on_path:
-        folder = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
-        found = glob.glob(f"{folder}/initdb")
-    every = [*found, *([on_path] if on_path else [])]
-    # Where a link on the path leads to, all the programs are.
-    return Path(every[-1]).resolve().parent if every else None
-
-
-def unprivileged() -> dict[str, Any]:
-    """How to start a process that refuses to run as root."""
-    if os.geteuid() != 0:
-        return {}
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            user = pwd.getpwnam(name)
-            return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    raise RuntimeError("there is no user that PostgreSQL could run as")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def die_with_parent() -> None:
-    """In the child: PostgreSQL stops at once when whoever runs the tests is killed."""
-    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
 class Process:

@@ -19,6 +19,7 @@ EVERYTHING = """\
 max_concurrent_executions = 7      # executions advancing at once
 execution_timeout_seconds = 90
 lease_seconds = 2.5
+drain_seconds = 0
 [service_registry]
 type = "local"
 health_check_interval_seconds = 5
@@ -87,6 +88,7 @@ def test_every_key_is_taken(folder: Path) -> None:
     assert config.source == "makegood.toml"
     assert config.workflow_engine.max_concurrent_executions == 7
     assert config.workflow_engine.lease_seconds == 2.5
+    assert config.workflow_engine.drain_seconds == 0
     assert settings_of(config).execution_timeout_ms == 90_000
     assert config.server.listen == "127.0.0.1:9090"
     assert config.auth.tokens_file == "tokens.toml"
@@ -246,6 +248,10 @@ MISTAKES = {
     "range": (
         "[workflow_engine]\nlease_seconds = 0",
         "makegood.toml:2: workflow_engine.lease_seconds must be a number",
+    ),
+    "no time": (
+        "[workflow_engine]\ndrain_seconds = -1",
+        "makegood.toml:2: workflow_engine.drain_seconds must be a number of seconds, at least 0, not -1",
     ),
     "not finite": ("[workflow_engine]\nlease_seconds = nan", "must be a number of seconds, above 0, not nan"),
     "too large": ("[workflow_engine]\nlease_seconds = 1e300", "must be at most 1,000,000,000, not 1e+300"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +11,15 @@ import typer
 from makegood.api import serving
 from makegood.api.table import PUBLIC, ROUTES
 from makegood.app.config import Config, load_config, tokens_path
-from makegood.app.keys import KEYS
+from makegood.app.keys import KEYS, keys_of
 from makegood.cli.program import app
-from makegood.engine.client import Engine
 
 VARIABLES = {key.variable for key in KEYS if key.section != "services"}
 PROBED = {route.path for route in ROUTES if route.method == "GET" and route.path in PUBLIC}
 """What may be asked without a token."""
 STOPS_S = (
     serving.ANSWERED_S
-    + float(inspect.signature(Engine).parameters["drain_seconds"].default)
+    + float(keys_of("workflow_engine")["drain_seconds"].default)
     + float(serving._OPTIONS["timeout_graceful_shutdown"])
 )
 """How long a graceful stop may take: requests under way, open calls, connections."""

@@ -11,6 +11,7 @@ from engines import Counting, EngineOn, HandClock, Slow, one, parked, until, wai
 
 import makegood as mg
 from makegood.core.events import SignalReceived
+from makegood.engine import intake
 from makegood.services import ServiceConfig
 from makegood.storage.memory import MemoryStore
 
@@ -300,6 +301,57 @@ async def test_what_has_no_room_is_left_waiting_and_taken_in_its_turn() -> None:
         assert most <= 10
         assert service.inside_max <= 10
         assert not engine._runner.live
+
+
+async def test_a_crowd_that_is_taken_in_at_once_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "makegood")
+    clock, service = HandClock(), Counting()
+    async with engine_with(service, clock=clock) as engine:
+        begun = [await engine.start(waiting("1m"), 1, id=f"x{number}") for number in range(30)]
+        for each in begun:
+            await parked(engine, each.id)
+        clock.set(engine, 60_000)
+        for each in begun:
+            await each.result()
+
+    told = [(record.event, record.facts) for record in caplog.records if "resumed" in record.event]  # type: ignore[attr-defined]
+    assert told == [("executions_resumed", {"count": 30})]
+
+
+class HeldLoads(Slow):
+    """A store whose journals can be held up; who was claimed is remembered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads = asyncio.Event()
+        self.claimed: list[str] = []
+
+    async def load(self, execution_id: str, **given: Any) -> Any:
+        await self.loads.wait()
+        return await self.store.load(execution_id, **given)
+
+    async def claim(self, now_ms: int, **given: Any) -> Any:
+        found = await self.store.claim(now_ms, **given)
+        self.claimed += [each.execution_id for each in found]
+        return found
+
+
+async def test_the_next_are_claimed_while_the_last_are_loaded_and_none_beyond_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "CLAIM_MAX", 2)
+    store, clock = HeldLoads(), HandClock()
+    async with engine_with(Counting(), store, clock, max_concurrent_executions=5) as engine:
+        begun = [await engine.start(waiting("1m"), 1, id=f"x{number}") for number in range(9)]
+        for each in begun:
+            await parked(engine, each.id)
+        clock.set(engine, 60_000)
+        await until(lambda: len(store.claimed) > 2)
+        assert await still(lambda: len(store.claimed) == 4)
+        store.loads.set()
+
+        assert [await each.result() for each in begun] == [1] * 9
+        assert sorted(store.claimed) == sorted(each.id for each in begun)
 
 
 async def test_room_is_made_by_what_parks_also_when_nothing_will_ever_wake_it() -> None:

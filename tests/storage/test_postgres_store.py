@@ -18,7 +18,7 @@ from makegood.errors import Conflict, Fenced, MakegoodError, StorageError, Stora
 from makegood.ports import Append, Standing
 from makegood.storage import codec
 from makegood.storage.migrate import Migration
-from makegood.storage.postgres import PostgresStore, keeping, schema, writer
+from makegood.storage.postgres import PostgresStore, claims, keeping, reader, schema, writer
 from makegood.storage.postgres.dsn import shown_dsn, target_of
 from makegood.storage.postgres.failures import RecordRefused, sorted_out
 from makegood.storage.postgres.links import Link
@@ -458,6 +458,44 @@ async def test_of_racing_claims_each_execution_goes_to_one(dsn: str) -> None:
         for number, store in enumerate((one, two)):
             for each in taken[number][:3]:
                 assert await store.append([then(each, 1)]) == [None]
+
+
+async def test_short_journals_come_with_their_claims_and_long_ones_are_loaded(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    load = reader.load
+
+    async def counted(links: Any, execution_id: str, start: int, limit: int | None) -> Any:
+        asked.append(execution_id)
+        return await load(links, execution_id, start, limit)
+
+    monkeypatch.setattr(reader, "load", counted)
+    lengths = {"one": 1, "two": claims.AHEAD_EACH, "long": claims.AHEAD_EACH + 1, "big": 1}
+    for each, length in lengths.items():
+        await store.append([first(each, "x" * 5_000 if each == "big" else 0, standing=parked())])
+        await store.append([then(each, number, number) for number in range(1, length)])
+    monkeypatch.setattr(claims, "AHEAD_BYTES", 4_000)
+
+    for each in lengths:
+        # Each by a claim of its own: a claim does not take away what an earlier one brought.
+        assert len(await store.claim(LATER, limit=1, only=[each])) == 1
+    loaded = {each: await store.load(each) for each in lengths}
+
+    assert {each: len(records) for each, records in loaded.items()} == lengths
+    assert sorted(asked) == ["big", "long"]
+
+
+async def test_a_journal_that_came_with_a_claim_is_not_shown_when_others_went_on_with_it(dsn: str) -> None:
+    async with opened(dsn) as store, opened(dsn) as other:
+        await store.append([first("x", standing=parked())])
+        await store.claim(LATER, limit=1)
+        back = Append(execution_id="x", position=1, record=None, standing=parked())
+        assert await store.append([back]) == [None]
+        await other.claim(LATER, limit=1)
+        assert await other.append([then("x", 1)]) == [None]
+
+        assert len(await store.load("x")) == 2
 
 
 async def test_what_a_dead_worker_left_is_shared_by_the_living(dsn: str) -> None:

@@ -31,6 +31,7 @@ class WorkflowEngine:
     max_concurrent_executions: int
     execution_timeout_seconds: float
     lease_seconds: float
+    drain_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

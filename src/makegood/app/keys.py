@@ -191,6 +191,11 @@ KEYS: tuple[Key, ...] = (
         "A SQLite file has one engine at a time and needs no lease.",
     ),
     Key(
+        section="workflow_engine", name="drain_seconds", kind=NUMBER, default=1.0, least=0,
+        doc="How long calls under way are awaited when an engine stops in order; those still open then are made again "
+        "by whoever goes on. Executions without an open call are given back at once.",
+    ),
+    Key(
         section="service_registry", name="type", kind=TEXT, default="local",
         doc="Where services are found whose `[services.NAME]` gives no endpoints: `local` (nowhere), `dns`, "
         "`kubernetes`, or what an installed package adds.",

@@ -158,6 +158,7 @@ def engine_of(
         settings=settings_of(config),
         max_concurrent_executions=config.workflow_engine.max_concurrent_executions,
         only=only,
+        drain_seconds=config.workflow_engine.drain_seconds,
         registry=registry,
         lease_seconds=config.workflow_engine.lease_seconds,
         telemetry=Several(*several) if len(several) > 1 else next(iter(several), None),

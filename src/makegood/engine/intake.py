@@ -10,6 +10,7 @@ from typing import Protocol
 from makegood.core.program import Program
 from makegood.core.state import ENDS
 from makegood.engine.committer import closed
+from makegood.engine.crowds import Crowds
 from makegood.engine.definitions import Definitions
 from makegood.engine.due import Due
 from makegood.engine.live import Live, standing_of, waits_of
@@ -102,6 +103,7 @@ class Intake:
         self._vacant: set[str] = set()
         self._unserved: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._crowds = Crowds(self._take, runner.release, self.room_made)
         self._bringing: set[asyncio.Task[Live | None]] = set()
         self._retaking: set[asyncio.Task[None]] = set()
 
@@ -123,14 +125,15 @@ class Intake:
     def halt(self) -> None:
         """Take in nothing more, without waiting for what is under way."""
         self._halted = True
-        for task in (*self._tasks, *self._bringing, *self._retaking):
+        for task in (*self._tasks, *self._crowds.tasks, *self._bringing, *self._retaking):
             if task is not asyncio.current_task():
                 task.cancel()
 
     async def stop(self) -> None:
         """Take in nothing more."""
         self.halt()
-        await asyncio.gather(*self._tasks, *self._bringing, *self._retaking, return_exceptions=True)
+        under_way = (*self._tasks, *self._crowds.tasks, *self._bringing, *self._retaking)
+        await asyncio.gather(*under_way, return_exceptions=True)
         for loading in self._loading.values():
             loading.cancel()
 
@@ -200,20 +203,23 @@ class Intake:
         self._crowded = False
         only: list[str] | None = None
         asked_ms = 0
-        while (room := self._room()) > 0:
+        while (room := self._room() - len(self._loading)) > 0:
             only = None if self._only is None else list(self._sought)
             limit = min(room, CLAIM_MAX)
             asked_ms = self._clock.now_ms()
             # The first time also what sleeps: a parent looks after its children, which are then allowed here too.
             found = await self._claim(limit, only, early=only is not None and not self._looked)
             self._looked = True
-            await self._take_all(found)
+            # While these are taken in the next ones are claimed.
+            await self._crowds.taken()
+            self._crowds.begin(found)
             # A shared store gives each worker its part, so that there may be more.
             if len(found) < limit and not (found and self._store.shared):
                 break
         else:
             self._crowded = True
             return
+        await self._crowds.taken()
         next_ms = await self._store.next_wake_ms()
         if next_ms is not None and only is not None:
             # The next one due may be another's, which stays due for as long as this engine runs.
@@ -222,23 +228,14 @@ class Intake:
             next_ms = self._clock.now_ms() + NOT_FOR_US_MS
         self._due.known(next_ms)
 
-    async def _take_all(self, found: Collection[Stored]) -> int:
-        """Load and resume them; how many it was possible with."""
-        taken = 0
-        for stored in found:
-            with suppress(Exception):  # It is logged, and stays where it is.
-                self._runner.release(await self._take(stored))
-                taken += 1
-        return taken
-
     async def _wake(self, service: str, since_ms: int, limit: int) -> int | None:
         """Take in those that have waited for a service since then or longer; how many, or None without any room."""
-        room = self._room()
+        room = self._room() - len(self._loading)
         if room <= 0:
             return None
         only = None if self._only is None else list(self._sought)
         found = await self._claim(min(room, limit), only, waits=(service, since_ms))
-        return await self._take_all(found)
+        return await self._crowds.take(found)
 
     async def _claim(
         self, limit: int, only: Collection[str] | None, *, early: bool = False, waits: tuple[str, int] | None = None
@@ -254,7 +251,7 @@ class Intake:
                 self._loading[stored.execution_id] = asyncio.get_running_loop().create_future()
         return found
 
-    async def _take(self, stored: Stored) -> Live:
+    async def _take(self, stored: Stored, told: bool = True) -> Live:
         """Load an execution that was claimed, resume and hold it; one not understood or not served is left alone.
 
         Raises:
@@ -269,7 +266,8 @@ class Intake:
             state = await load_state(self._store, stored.execution_id, registered.program)
             live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
             live.waits = waits_of(state)
-            log.info(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
+            tell = log.info if told or stored.crashes else log.debug
+            tell(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
             if self._only is not None and live.id in self._only:
                 self._sought.add(live.id)
             self._runner.resume(live, self.suspects.quarantine(stored))

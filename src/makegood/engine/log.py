@@ -18,6 +18,7 @@ class names:  # noqa: N801 - a namespace of constants
     ENGINE_BROKEN = "engine_broken"
     EXECUTION_NOT_UNDERSTOOD = "execution_not_understood"
     EXECUTION_RESUMED = "execution_resumed"
+    EXECUTIONS_RESUMED = "executions_resumed"
     EXECUTION_UNSERVED = "execution_unserved"
     HEALTH_UNCHECKED = "health_unchecked"
     REQUEST_DROPPED = "request_dropped"
@@ -48,6 +49,10 @@ class Log:
         self.hears: list[Callable[[str, dict[str, Any]], None]] = []
         self._logger = logging.getLogger("makegood")
         self._logger.addHandler(logging.NullHandler())
+
+    def debug(self, event: str, **facts: Any) -> None:
+        """One of many that are told of together besides."""
+        self._write(logging.DEBUG, event, facts)
 
     def info(self, event: str, **facts: Any) -> None:
         """Something worth knowing."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from makegood.cli.benching import ceilings, loops, ours
+from makegood.cli.benching import ceilings, loops, on_postgres, ours
+from makegood.cli.benching.databases import Databases
 from makegood.cli.benching.work import STEPS, Taken, median
 from makegood.cli.loop import run_async
 
@@ -53,12 +54,26 @@ class Figures:
 
 SECTIONS = ("steps", "alone", "http", "loops", "start-up")
 """What can be measured by itself."""
+ON_POSTGRES = ("postgres", "starts", "due")
+"""What needs a PostgreSQL server besides."""
 
 
 def measure(
-    repetitions: int, workflows: int, loop_steps: int, sections: Collection[str], say: Callable[[str], None]
+    repetitions: int,
+    workflows: int,
+    loop_steps: int,
+    sections: Collection[str],
+    say: Callable[[str], None],
+    *,
+    databases: Databases | None = None,
+    due: int = 100_000,
 ) -> Figures:
-    """The measurements of these sections, the repetitions interleaved, so that a machine's moods meet all alike."""
+    """The measurements of these sections, the repetitions interleaved, so that a machine's moods meet all alike.
+
+    Args:
+        databases: Where those of PostgreSQL are taken.
+        due: So many executions are due in one of them.
+    """
     figures = Figures(loop_steps=loop_steps)
     with tempfile.TemporaryDirectory(prefix="makegood-bench-") as name:
         folder = Path(name)
@@ -66,7 +81,24 @@ def measure(
             for section in (each for each in SECTIONS if each in sections):
                 say(f"repetition {number + 1} of {repetitions}: {section}")
                 _take(figures, section, folder, workflows)
+            for section in (each for each in ON_POSTGRES if each in sections):
+                assert databases is not None
+                say(f"repetition {number + 1} of {repetitions}: {section}")
+                run_async(_take_on_postgres(figures, section, databases, workflows, due))
     return figures
+
+
+async def _take_on_postgres(figures: Figures, section: str, databases: Databases, workflows: int, due: int) -> None:
+    try:
+        match section:
+            case "postgres":
+                await on_postgres.steps(figures.add, databases, workflows)
+            case "starts":
+                await on_postgres.starts(figures.add, databases, workflows)
+            case _:
+                await on_postgres.due(figures.add, databases, due)
+    finally:
+        await databases.drop()
 
 
 def _take(figures: Figures, section: str, folder: Path, workflows: int) -> None:
@@ -209,6 +241,23 @@ GOALS: tuple[Goal, ...] = (
         lambda v: v <= 2,
     ),
     *(_twice(name, 1.1 if name.startswith("state") else 2.2) for name in UNITS),
+    (
+        "in-process steps on PostgreSQL, share of the bare", ">= 0.25",
+        lambda f: f.ratio("engine on PostgreSQL, steps/s", "bare group commit on PostgreSQL, steps/s"),
+        lambda v: v >= 0.25,
+    ),
+    (
+        "starts over HTTP on PostgreSQL, starts/s", ">= 4000",
+        lambda f: f.spread("starts over HTTP on PostgreSQL, starts/s")[1], lambda v: v >= 4000,
+    ),
+    (
+        "100,000 due, all claimed after, s", "<= 30",
+        lambda f: f.spread("100,000 due, all claimed after, s")[1], lambda v: v <= 30,
+    ),
+    (
+        "the API meanwhile, p99 ms", "<= 1000",
+        lambda f: f.spread("the API meanwhile, p99 ms")[1], lambda v: v <= 1000,
+    ),
     ("import makegood, ms", "<= 150", lambda f: f.spread("import makegood, ms")[1], lambda v: v <= 150),
     ("makegood --help, ms", "<= 250", lambda f: f.spread("makegood --help, ms")[1], lambda v: v <= 250),
 )  # fmt: skip

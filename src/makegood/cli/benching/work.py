@@ -75,6 +75,11 @@ def cpu_now_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def share(values: list[float], part: float) -> float:
+    """What that part of them does not exceed: 0.99 for the 99th of a hundred."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
 def median(values: list[float]) -> float:
     """The middle one."""
     return sorted(values)[len(values) // 2]

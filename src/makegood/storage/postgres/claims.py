@@ -24,14 +24,15 @@ from makegood.storage.postgres.writer import Writer
 
 AHEAD = 1_000
 AHEAD_EACH = 20
-"""Journals that are read with a claim, and the most records of one."""
+AHEAD_BYTES = 16 * 1024 * 1024
+"""Journals that are read with a claim at most, records of one, and bytes of all."""
 
 
 class Claims:
     """Claims for the worker that this process is.
 
     Attributes:
-        read_ahead: The journals of what the last claim took, each until it is loaded.
+        read_ahead: The journals of what was claimed last, each until it is loaded.
         offered: The services that the last claim offered; None is all.
     """
 
@@ -92,11 +93,22 @@ class Claims:
             asked = ("claim_these", now_ms, limit, list(only), early, codec.FORMAT)
         self._untold += await self._take(me, *asked)
         # Looked at anew: what was read while the rows were taken may be older than the rows.
-        found = await reader.find_all(self._reads, me, self._untold)
+        ids = list(self._untold)
+        found, ahead = await asyncio.gather(reader.find_all(self._reads, me, ids), self._read(ids))
         self._untold.clear()
-        self._writer.positions.update((each.execution_id, each.positions) for each in found)
-        self.read_ahead = await self._read([each.execution_id for each in found if each.positions <= AHEAD_EACH])
+        for each in found:
+            self._writer.positions[each.execution_id] = each.positions
+            self.read_ahead.pop(each.execution_id, None)
+        self.read_ahead.update(ahead)
+        for each_id in list(self.read_ahead)[:-AHEAD]:
+            del self.read_ahead[each_id]
         return found
+
+    def journal_of(self, execution_id: str) -> list[Record] | None:
+        """What was read with a claim, once, unless there may be more by now or it is somebody else's."""
+        ahead = self.read_ahead.pop(execution_id, None)
+        # The number of records is known only for as long as this worker advances it.
+        return ahead if ahead is not None and self._writer.positions.get(execution_id) == len(ahead) else None
 
     async def _read(self, ids: list[str]) -> dict[str, list[Record]]:
         """The journals of what was taken, as far as they are short: one statement instead of one for each.
@@ -104,7 +116,8 @@ class Claims:
         What cannot be decoded is left to whoever loads it.
         """
         texts: dict[str, list[str]] = {}
-        for execution_id, body in await self._reads.ask(QUERIES["load_ahead"], ids[:AHEAD]) if ids else ():
+        asked = (ids[:AHEAD], AHEAD_EACH, AHEAD_BYTES)
+        for execution_id, body in await self._reads.ask(QUERIES["load_ahead"], *asked) if ids else ():
             texts.setdefault(execution_id, []).append(body)
         read: dict[str, list[Record]] = {}
         for execution_id, bodies in texts.items():

@@ -81,7 +81,7 @@ class PostgresStore:
 
     async def load(self, execution_id: str, *, start: int = 0, limit: int | None = None) -> list[Record]:
         """See `Journal.load`."""
-        if start == 0 and (ahead := self._claims.read_ahead.pop(execution_id, None)) is not None:
+        if start == 0 and (ahead := self._claims.journal_of(execution_id)) is not None:
             return ahead if limit is None else ahead[:limit]
         return await self._read(reader.load(self._reads, execution_id, start, limit))
 

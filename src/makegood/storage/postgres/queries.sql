@@ -408,7 +408,11 @@ SELECT body FROM makegood.journal WHERE execution_id = $1 AND position >= $2 ORD
 
 -- name: load_ahead
 -- safe: a read by the primary key, of executions that only this worker appends to.
-SELECT execution_id, body FROM makegood.journal WHERE execution_id = ANY ($1::text[]) ORDER BY execution_id, position
+SELECT r.execution_id, r.body FROM (
+    SELECT j.execution_id, j.position, j.body,
+        sum(octet_length(j.body)) OVER (ORDER BY j.execution_id, j.position) AS bytes
+    FROM makegood.journal AS j WHERE j.execution_id = ANY ($1::text[]) AND j.position < $2::integer
+) AS r WHERE r.bytes <= $3::bigint ORDER BY r.execution_id, r.position
 
 -- name: at_rest
 -- safe: a read by the primary key.
