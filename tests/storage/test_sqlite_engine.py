@@ -232,7 +232,7 @@ async def test_a_reader_after_a_kill_sees_what_was_committed(path: str, process:
     for _ in range(3):
         child.stdout.readline()
     child.send_signal(signal.SIGKILL)
-    acknowledged = 3 + len(child.communicate()[0].splitlines())
+    acknowledged = 3 + len(child.stdout.read().splitlines())
 
     alone = SqliteStore.open(path, exclusive=False)
 
