@@ -119,6 +119,10 @@ class Waking:
     async def _look_at(self, service: str, first_ms: int) -> float | None:
         """Wake those whose turn has come; in how many seconds to look again, or None: `well` will say."""
         slot = self._invoker.reserve(service)
+        if slot is Slot.MISSING and self._invoker.offers(service):
+            # It was looked for in vain: there is nothing to wait for, which they have to learn.
+            woken = await self._wake(service, self._clock.now_ms(), BATCH_MAX)
+            return 0.0 if woken else LOOK_S
         if slot is not Slot.GRANTED:
             if slot is not Slot.BUSY:
                 self._returns.pop(service, None)
