@@ -139,6 +139,10 @@ PANELS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 doc="Above a few seconds: no replica has room, or the services.",
                 asks=(
                     ("due", "max(makegood_due_lag_seconds{OF})"),
+                    (
+                        "taken in late, p99",
+                        f"histogram_quantile(0.99, sum by (le) ({_rate('due_late_seconds_bucket')}))",
+                    ),
                     ("inbox", "max(makegood_inbox_lag_seconds{OF})"),
                 ),
             ),

@@ -246,6 +246,37 @@ async def test_what_is_due_and_nobody_takes_in() -> None:
     assert found["makegood_executions", "w", "running"] == 1
 
 
+class Clock:
+    """Stands still until it is set."""
+
+    ms = 1_700_000_000_000
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+async def test_how_late_what_was_due_is_taken_in() -> None:
+    store, clock = MemoryStore(), Clock()
+    async with Measured(store, clock=clock) as engine:
+        await engine.start(mg.workflow("w", mg.wait("rest", "1m")), id="x")
+        await engine.start(mg.workflow("v", mg.signal("pause", "go")), id="y")
+        for each in ("x", "y"):
+            while not (await store.find(each)).standing.parked:  # type: ignore[union-attr]
+                await asyncio.sleep(0)
+    clock.ms += 60_000 + 40_000
+    async with watched(MemoryStore(after=store), clock=clock) as one:
+        before = await one.read()
+        await one.engine.resume()
+        await one.engine.result("x")
+        await one.engine.signal("y", "go")
+        await one.engine.result("y")
+        moved = await one.moved(before)
+
+    assert moved["makegood_due_late_seconds_count",] == 1
+    assert moved["makegood_due_late_seconds_sum",] == 40
+    assert moved["makegood_log_events_total", names.EXECUTION_RESUMED] == 2
+
+
 async def test_what_lies_in_the_inbox() -> None:
     store = Fence()
     async with watched(store) as one:

@@ -75,6 +75,7 @@ class Measures(Telemetry, Collector):
         self._fenced = Tally(metrics.FENCED)
         self._lease_losses = Tally(metrics.LEASE_LOSSES)
         self._lost = False
+        self._due_late = Spread(metrics.DUE_LATE)
         self._takeovers = Tally(metrics.TAKEOVERS)
         self._logged = Tally(metrics.LOG_EVENTS, [(each,) for each in sorted(_EVENTS)])
         self._calls: dict[str, _Calls] = {}
@@ -151,6 +152,8 @@ class Measures(Telemetry, Collector):
             self._resumed.add(("crash" if crashes else "rest",))
             if crashes >= SUSPECT_FROM:
                 self._suspects.add()
+            if facts["late_ms"] is not None:
+                self._due_late.add(facts["late_ms"] / 1000)
         elif event == names.LEASE_LOST:
             self._lose_lease()
         elif event == names.WORKER_RETURNED:
@@ -247,6 +250,7 @@ class Measures(Telemetry, Collector):
         yield spreads(metrics.CALL_SECONDS, {(service,): one.seconds for service, one in self._calls.items()})
         yield spreads(metrics.HTTP_SECONDS, self._request_seconds)
         yield spreads(metrics.COMMIT_SECONDS, {(): self._commit_seconds})
+        yield spreads(metrics.DUE_LATE, {(): self._due_late})
         yield spreads(metrics.COMMIT_RECORDS, {(): self._commit_records})
         for metric, look in self._looks:
             try:

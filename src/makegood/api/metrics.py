@@ -16,6 +16,7 @@ OTHER = "(other)"
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_LATE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 _BATCH = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 
 
@@ -114,6 +115,10 @@ DUE_LAG = Metric(
     name="makegood_due_lag_seconds", kind="gauge",
     doc="By how much the parked execution that has been due the longest is overdue.",
 )  # fmt: skip
+DUE_LATE = Metric(
+    name="makegood_due_late_seconds", kind="histogram", buckets=_LATE_SECONDS,
+    doc="By how much the moment had passed that an execution waited for when this process took it into memory.",
+)  # fmt: skip
 INBOX = Metric(
     name="makegood_inbox_waiting", kind="gauge",
     doc="Requests from other processes that nobody has decided yet, up to 1,000.",
@@ -137,7 +142,7 @@ METRICS: tuple[Metric, ...] = (
     EXECUTIONS, STARTED, ENDED, SUSPENDED, QUARANTINED, RESUMED, SUSPECTS, IN_MEMORY, ROOM,
     CALLS, CALL_SECONDS, PLACES, ENDPOINTS, CIRCUITS,
     COMMIT_SECONDS, COMMIT_RECORDS, QUEUED, FENCED, LEASE_LOSSES, TAKEOVERS,
-    DUE_LAG, INBOX, INBOX_LAG, LOG_EVENTS,
+    DUE_LAG, DUE_LATE, INBOX, INBOX_LAG, LOG_EVENTS,
     HTTP_REQUESTS, HTTP_SECONDS, HTTP_IN_FLIGHT,
 )  # fmt: skip
 """All of them, in the order of the page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -41,20 +42,13 @@ def bench(
     import json as as_text
 
     from makegood.cli.benching.databases import Databases, private_server
-    from makegood.cli.benching.figures import ON_POSTGRES, SECTIONS, as_json, as_lines, measure
-    from makegood.errors import InputError, nearest
+    from makegood.cli.benching.figures import as_json, as_lines, measure
+    from makegood.errors import InputError
     from makegood.storage import is_postgres
 
-    every = (*SECTIONS, *ON_POSTGRES)
-    on_postgres = postgres or database is not None
-    for each in only or ():
-        if each not in every:
-            raise InputError(f"--only {each!r}: there is no such section.{nearest(each, every)}")
-        if each in ON_POSTGRES and not on_postgres:
-            raise InputError(f"--only {each} is measured on PostgreSQL: add --postgres, or --database postgresql://...")
+    sections = _sections(only, on_postgres=postgres or database is not None)
     if database is not None and not is_postgres(database):
         raise InputError(f"--database {database!r}: bench measures SQLite by itself; name a postgresql:// server.")
-    sections = only or (every if on_postgres else SECTIONS)
     with nullcontext(database) if database is not None or not postgres else private_server() as server:
         figures = measure(
             repetitions, workflows, loop_steps, sections, lambda text: typer.echo(text, err=True),
@@ -65,3 +59,17 @@ def bench(
     else:
         for line in as_lines(figures):
             typer.echo(line)
+
+
+def _sections(only: list[str] | None, *, on_postgres: bool) -> Sequence[str]:
+    """What is measured: what is asked for, or all that can be."""
+    from makegood.cli.benching.figures import ON_POSTGRES, SECTIONS
+    from makegood.errors import InputError, nearest
+
+    every = (*SECTIONS, *ON_POSTGRES)
+    for each in only or ():
+        if each not in every:
+            raise InputError(f"--only {each!r}: there is no such section.{nearest(each, every)}")
+        if each in ON_POSTGRES and not on_postgres:
+            raise InputError(f"--only {each} is measured on PostgreSQL: add --postgres, or --database postgresql://...")
+    return only or (every if on_postgres else SECTIONS)

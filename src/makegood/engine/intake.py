@@ -14,7 +14,7 @@ from makegood.engine.crowds import Crowds
 from makegood.engine.definitions import Definitions
 from makegood.engine.due import Due
 from makegood.engine.live import Live, standing_of, waits_of
-from makegood.engine.loading import load_state
+from makegood.engine.loading import late_by, load_state
 from makegood.engine.log import log, names
 from makegood.engine.runner import Runner
 from makegood.engine.suspects import Suspects
@@ -267,7 +267,8 @@ class Intake:
             live = Live(stored.execution_id, registered.program, state, state.records, standing_of(state), held=1)
             live.waits = waits_of(state)
             tell = log.info if told or stored.crashes else log.debug
-            tell(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes)
+            late_ms = late_by(state, self._clock.now_ms())
+            tell(names.EXECUTION_RESUMED, execution=stored.execution_id, crashes=stored.crashes, late_ms=late_ms)
             if self._only is not None and live.id in self._only:
                 self._sought.add(live.id)
             self._runner.resume(live, self.suspects.quarantine(stored))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from makegood.core.evolve import fold
+from makegood.core.outstanding import next_moment_ms
 from makegood.core.program import Program
 from makegood.core.state import State
 from makegood.ports import Journal
@@ -31,3 +32,9 @@ async def load_state(store: Journal, execution_id: str, program: Program, state:
                 await asyncio.sleep(0)
         if len(records) < PAGE:
             return state
+
+
+def late_by(state: State, now_ms: int) -> int | None:
+    """By how much the moment has passed that an execution waited for, in ms; None when it has not come."""
+    due_ms = next_moment_ms(state)
+    return None if due_ms is None or due_ms > now_ms else now_ms - due_ms
