@@ -15,12 +15,13 @@ from tests.postgres_proxy import Proxy, proxied
 from tests.storage.appends import first, then
 
 from makegood.errors import Conflict, Fenced, MakegoodError, StorageError, StorageUnavailable, StorageVersion
-from makegood.ports import Append, Standing
-from makegood.storage import codec
+from makegood.ports import Append, KeyedRequest, Standing
+from makegood.storage import codec, rules
 from makegood.storage.migrate import Migration
 from makegood.storage.postgres import PostgresStore, claims, keeping, reader, schema, writer
+from makegood.storage.postgres.batches import parts, values_of
 from makegood.storage.postgres.dsn import shown_dsn, target_of
-from makegood.storage.postgres.failures import RecordRefused, sorted_out
+from makegood.storage.postgres.failures import Lost, RecordRefused, sorted_out
 from makegood.storage.postgres.links import Link
 from makegood.storage.postgres.sql import QUERIES
 
@@ -200,6 +201,67 @@ async def test_a_renewal_waits_for_no_batch(store: PostgresStore, dsn: str) -> N
         assert not batch.done()
         await holding.rollback()
         assert await batch == [None]
+
+
+async def test_a_batch_of_an_earlier_epoch_that_comes_late_writes_nothing(store: PostgresStore, dsn: str) -> None:
+    await store.append([first("a")])
+    me, epoch = store._worker.id, store._worker.epoch
+    late = [then("a", 1)]
+    part = next(parts(late, [(0,)]))
+    values = values_of(late, rules.encode(late)[0], part).for_append
+
+    await store._worker.bump(epoch)
+    async with session(dsn) as other:
+        (row,) = await other.fetch(QUERIES["append"], me, epoch, *values)
+
+    assert row[0] == 0
+    assert len(await store.load("a")) == 1
+    assert await store.append(late) == [None]
+
+
+async def test_a_process_that_stops_in_the_middle_of_a_transaction_keeps_no_lock(
+    store: PostgresStore, dsn: str
+) -> None:
+    await store.append([first("a")])
+
+    async def stops(ask: Any) -> None:
+        await ask("SELECT 1 FROM makegood.execution WHERE id = 'a' FOR UPDATE")
+        async with session(dsn) as other, asyncio.timeout(10):
+            await other.execute("SELECT 1 FROM makegood.execution WHERE id = 'a' FOR UPDATE")
+        await ask("UPDATE makegood.execution SET version = 2 WHERE id = 'a'")
+
+    with pytest.raises((Lost, StorageError)):
+        await store._begin.together(stops, 50)
+    found = await store.find("a")
+    assert found is not None
+    assert found.start.version == 1
+
+
+async def test_a_warning_on_a_commit_is_no_answer(store: PostgresStore) -> None:
+    await store.join(10_000)
+
+    with pytest.raises(Lost, match="may not hold"):
+        await store._write.ask("DO $$ BEGIN RAISE WARNING 'it may not hold on the standby'; END $$")
+
+    assert (await store._write.ask("SELECT 1"))[0][0] == 1
+
+
+async def test_a_write_whose_asker_is_gone_is_not_called_back(store: PostgresStore, dsn: str) -> None:
+    await store.append([first("a")])
+    kept = KeyedRequest(key="k", content="c", at_ms=1)
+    async with session(dsn) as other:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("LOCK TABLE makegood.keyed_request")
+        asked = asyncio.ensure_future(store.keep(kept))
+        await until_blocked(other)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        await holding.rollback()
+
+    async with asyncio.timeout(10):
+        while await store.request("k") is None:
+            await asyncio.sleep(0)
 
 
 async def test_nothing_is_ever_left_idle_in_a_transaction(store: PostgresStore, dsn: str) -> None:
@@ -441,6 +503,29 @@ async def test_of_racing_starts_one_wins_each_id_and_everybody_agrees_which(dsn:
             assert len(winners) == 1
             kept: Any = (await one.load(each))[0].events[0]
             assert kept.input == winners[0]
+
+
+async def test_starts_are_made_in_one_order_so_that_two_batches_do_not_wait_for_each_other(
+    store: PostgresStore, dsn: str
+) -> None:
+    copy = (
+        "INSERT INTO makegood.execution SELECT (jsonb_populate_record(e, jsonb_build_object('id', $1::text, "
+        "'root', $1::text))).* FROM makegood.execution AS e WHERE e.id = 'x'"
+    )
+    await store.append([first("x")])
+    async with session(dsn) as other:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute(copy, "b")
+        batch = asyncio.ensure_future(store.append([first("b"), first("a")]))
+        await until_blocked(other)
+        await other.execute("SET LOCAL lock_timeout = 1")
+        # It waits for b, and has made a before.
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await other.execute(copy, "a")
+        await holding.rollback()
+
+    assert await batch == [None, None]
 
 
 async def test_of_racing_claims_each_execution_goes_to_one(dsn: str) -> None:
