@@ -56,18 +56,19 @@ async def api() -> AsyncIterator[Api]:
 
 
 def target(key: str = "trip-1:hotel:do") -> str:
-    parts = urlsplit(CALLBACKS.address(key))
+    parts = urlsplit(CALLBACKS.address(key, 1))
     return f"{parts.path.replace('%3A', ':')}?{parts.query}"
 
 
 def test_an_address_is_of_one_call_and_of_these_servers() -> None:
-    address = CALLBACKS.address("trip-1:ship[3]:do")
+    address = CALLBACKS.address("trip-1:ship[3]:do", 2)
     token = address.rpartition("=")[2]
 
-    assert address.startswith("https://makegood.example.test/v1/callbacks/trip-1%3Aship%5B3%5D%3Ado?token=")
-    assert CALLBACKS.knows("trip-1:ship[3]:do", token)
-    assert not CALLBACKS.knows("trip-1:ship[3]:undo", token)
-    assert not Callbacks("https://makegood.example.test", SECRET + "!").knows("trip-1:ship[3]:do", token)
+    assert address.startswith("https://makegood.example.test/v1/callbacks/trip-1%3Aship%5B3%5D%3Ado?attempt=2&token=")
+    assert CALLBACKS.knows("trip-1:ship[3]:do", "2", token)
+    assert not CALLBACKS.knows("trip-1:ship[3]:do", "1", token)
+    assert not CALLBACKS.knows("trip-1:ship[3]:undo", "2", token)
+    assert not Callbacks("https://makegood.example.test", SECRET + "!").knows("trip-1:ship[3]:do", "2", token)
     assert SECRET not in repr(CALLBACKS)
 
 
@@ -119,7 +120,15 @@ async def test_a_no_is_the_steps_error(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "?token=", "?token=0", f"?token={'0' * 64}", "?" + target("trip-1:hotel:undo").partition("?")[2]]
+    "token",
+    [
+        "",
+        "?token=",
+        "?attempt=1&token=0",
+        "?attempt=1&token=%C3%A9",
+        f"?attempt=1&token={'0' * 64}",
+        "?" + target("trip-1:hotel:undo").partition("?")[2],
+    ],
 )
 async def test_an_address_that_was_not_given_out_is_refused_before_it_is_read(api: Api, token: str) -> None:
     await api.start("trip", id="trip-1")

@@ -83,7 +83,7 @@ def test_an_older_schema_is_refused_until_it_is_upgraded(cli: Cli, trip: str, ho
     dsn = cluster().dsn(name)
     try:
         assert "holds nothing of makegood" in cli("list", "--database", dsn).err
-        assert cli("db", "upgrade", "--database", dsn).out == "0001 initial\n"
+        assert cli("db", "upgrade", "--database", dsn).out.startswith("0001 initial\n0002 ")
         assert cli("run", trip, *hotels, "--database", dsn).code == 0
     finally:
         cluster().drop(name)

@@ -26,8 +26,10 @@ def says(step: str = "a", value: Any = None, *, undo: bool = False) -> inputs.Ca
     return inputs.CalledBack(step, undo, Reply.ok(value))
 
 
-def refuses(step: str = "a", code: str = "sold_out", *, undo: bool = False) -> inputs.CalledBack:
-    return inputs.CalledBack(step, undo, Reply("rejected", code=code))
+def refuses(
+    step: str = "a", code: str = "sold_out", *, undo: bool = False, attempt: int | None = None
+) -> inputs.CalledBack:
+    return inputs.CalledBack(step, undo, Reply("rejected", code=code), attempt)
 
 
 def test_an_accepted_call_is_settled_by_what_its_service_says() -> None:
@@ -59,11 +61,19 @@ def test_it_may_say_so_between_two_attempts() -> None:
     assert (played.calls, played.end, played.view["output"]) == (["a"], "completed", 7)
 
 
-def test_a_no_between_two_attempts_does_not_clear_that_one_may_have_been_done() -> None:
+def test_a_no_between_two_attempts_is_of_one_that_is_over() -> None:
     tree = saga(call("a", timeout="1s", retry={"max_attempts": 2, "initial_interval": "10s"}))
-    played = play(tree, {"a": timeout()}, news=[(2_000, refuses())])
+    played = play(tree, {"a": [timeout(), ok(1)]}, news=[(2_000, refuses())])
 
-    assert (played.forward("a"), played.calls) == ("unknown", ["a", "undo a"])
+    assert (played.calls, played.end) == (["a", "a"], "completed")
+
+
+def test_a_no_that_is_said_again_and_again_ends_one_attempt() -> None:
+    again = [(5_000 + nth, refuses(undo=True, attempt=1)) for nth in range(9)]
+    late = [(7_000, refuses(undo=True, attempt=1))]
+    played = play(saga("a", failure()), {"undo a": [SOON, SOON]}, news=[*again, *late, (9_000, says(undo=True))])
+
+    assert (played.end, played.calls) == ("compensated", ["a", "undo a", "undo a"])
 
 
 @pytest.mark.parametrize("crash", range(1, 5))

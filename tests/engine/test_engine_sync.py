@@ -132,7 +132,7 @@ def test_an_interrupt_ends_the_wait_and_leaves_the_execution_to_be_resumed(tmp_p
     service = Plain()
 
     def interrupt() -> None:
-        assert service.called.wait(10)
+        assert service.called.wait(25)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

@@ -32,11 +32,11 @@ def telling(monkeypatch: pytest.MonkeyPatch, server: Misbehaving) -> Registry:
 
 
 async def test_a_call_carries_the_address_of_its_own_key(telling: Registry, server: Misbehaving) -> None:
-    await send(telling, invocation(key="01JX:ship[3]:undo"))
+    await send(telling, invocation(key="01JX:ship[3]:undo", attempt=3))
 
     (received,) = server.received
     assert (received.verb, received.path) == ("POST", "/do")
-    assert received.header("makegood-callback") == CALLBACKS.address("01JX:ship[3]:undo")
+    assert received.header("makegood-callback") == CALLBACKS.address("01JX:ship[3]:undo", 3)
 
 
 async def test_a_method_that_does_not_ask_for_it_is_given_none(telling: Registry, server: Misbehaving) -> None:

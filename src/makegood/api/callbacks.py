@@ -29,7 +29,9 @@ def service_behind(callbacks: Callbacks | None, path: str, parameters: Mapping[s
         Unacceptable: The address was not given out.
     """
     try:
-        if callbacks is not None and callbacks.knows(path.removeprefix(PREFIX), parameters.get("token", "")):
+        if callbacks is not None and callbacks.knows(
+            path.removeprefix(PREFIX), parameters.get("attempt", ""), parameters.get("token", "")
+        ):
             return SERVICE
         why = "This address was not given to any service: its token is missing or wrong."
     except MissingSecret as missing:
@@ -46,7 +48,9 @@ async def call_back(asked: Asked) -> Answer:
     if call is None:
         raise Unacceptable(404, "not_found", "This address stands for no call.")
     engine = asked.server.engine
-    news = request_of("callback", {**asked.body, "step": call.step, "undo": call.undo})
+    news = request_of(
+        "callback", {**asked.body, "step": call.step, "undo": call.undo, "attempt": asked.parameters["attempt"]}
+    )
     execution_id = await _advancing(asked, call.execution_id)
     verdict = await engine.request(execution_id, news, once=asked.once(asked.body))
     return Answer(202, await verdict_view(asked, execution_id, "callback", verdict))

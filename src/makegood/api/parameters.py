@@ -37,9 +37,6 @@ class Parameter:
     default: Any = None
 
 
-TOKEN = Parameter("token", str, "Of the address, as it was given.")
-
-
 def whole(name: str, doc: str, *, least: int, most: int, default: int | None = None) -> Parameter:
     """A whole number between two others."""
 
@@ -52,6 +49,10 @@ def whole(name: str, doc: str, *, least: int, most: int, default: int | None = N
     if default is not None:
         schema["default"] = default
     return Parameter(name, read, doc, schema, default)
+
+
+ATTEMPT = whole("attempt", "Of the address, as it was given.", least=1, most=999_999_999)
+TOKEN = Parameter("token", str, "Of the address, as it was given.")
 
 
 def choice(name: str, doc: str, options: tuple[str, ...], default: str | None = None) -> Parameter:

@@ -172,7 +172,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="POST", path=CALLBACK, role=_O, handler=callbacks.call_back, tag="services",
         doc="What came of a call that a service had accepted: the address stood in the call's Makegood-Callback.",
-        body=Carried(shape=shapes.CallBack), parameters=(parameters.TOKEN,),
+        body=Carried(shape=shapes.CallBack), parameters=(parameters.ATTEMPT, parameters.TOKEN),
         answers={202: shapes.Accepted}, problems=(404, 409, 422),
     ),
     Route(

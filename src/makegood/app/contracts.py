@@ -17,7 +17,7 @@ from typing import Any
 from makegood.app.config import Config
 from makegood.engine.log import log, names
 from makegood.errors import ConfigurationError, DefinitionError, StorageError
-from makegood.language import Loaded, compile_schema, load, read_document, services_of
+from makegood.language import InvalidSchema, Loaded, compile_schema, load, read_document, services_of
 from makegood.model.contract import Contract, Unread
 from makegood.ports import Description, Directory
 from makegood.services import Registry, ServiceConfig
@@ -28,12 +28,18 @@ FRESH_S = 60.0
 """For so long a description is taken as it was read."""
 
 
+Check = Callable[[Any], str | None]
+"""What is wrong with an answer's body, or None."""
+_NO_CHECKS: Mapping[str, Check] = {}
+
+
 @dataclass(slots=True)
 class _Kept:
     config: ServiceConfig
     read_at: float
     contract: Contract | None
     fault: str
+    checks: Mapping[str, Check]
 
 
 class Contracts:
@@ -80,8 +86,17 @@ class Contracts:
         return found
 
     async def follow(self) -> None:
-        """Read the descriptions of all services whose replies are held to them."""
-        await self.of([name for name in self._registry.names() if self._registry.config(name).validate])
+        """Hold the replies of all services that want it to what they describe, and read what could not be read."""
+        waiting = []
+        for name in self._registry.names():
+            config = self._registry.config(name)
+            if config.validate:
+                kept = self._kept.get(name)
+                if kept is None or kept.config != config or kept.fault:
+                    waiting.append(name)
+                else:
+                    self._registry.hold_to(name, kept.checks)
+        await self.of(waiting)
 
     def fault(self, service: str) -> str | None:
         """Why a service's description could not be read the last time, or None."""
@@ -92,24 +107,32 @@ class Contracts:
         kept = self._kept.get(config.name)
         if kept is not None and kept.config != config:
             kept = None
-        if kept is not None and kept.contract is not None and self._clock() - kept.read_at < FRESH_S:
-            return
-        contract, fault = None if kept is None else kept.contract, ""
+        fresh = kept is not None and kept.contract is not None and self._clock() - kept.read_at < FRESH_S
+        if kept is None or not fresh:
+            kept = self._kept[config.name] = await self._read(config, None if kept is None else kept.contract)
+        if config.validate and kept.contract is not None:
+            self._registry.hold_to(config.name, kept.checks)
+
+    async def _read(self, config: ServiceConfig, before: Contract | None) -> _Kept:
+        contract, checks, fault = before, _NO_CHECKS, ""
         try:
             content = await fetched(config, self._folder)
             contract = read_contract(config, content)
             await self._keep(config, content)
         except NoDocument as error:
             fault = f"{config.openapi} {error}"
-            contract = contract or await self._kept_before(config)
         except ConfigurationError as error:
             fault = str(error)
-            contract = contract or await self._kept_before(config)
+        except Exception as error:  # noqa: BLE001 - what others write must not stop a server
+            fault = f"{config.openapi} cannot be read: {type(error).__name__}."
+        if fault and contract is None:
+            contract = await self._kept_before(config)
+        if contract is not None and config.validate:
+            checks, unfit = _checks(contract)
+            fault = fault or unfit
         if fault:
             log.warning(names.DESCRIPTION_UNREAD, service=config.name, error=fault)
-        self._kept[config.name] = _Kept(config, self._clock(), contract, fault)
-        if contract is not None and config.validate:
-            self._registry.hold_to(config.name, _checks(contract))
+        return _Kept(config, self._clock(), contract, fault, checks)
 
     async def _keep(self, config: ServiceConfig, content: bytes) -> None:
         """Keep what an address answered, for the others and for later. A file is where it is."""
@@ -130,9 +153,10 @@ class Contracts:
             return None
         if described is None or described.source != config.openapi:
             return None
-        with suppress(ConfigurationError):
+        try:
             return read_contract(config, described.content.encode())
-        return None
+        except Exception:  # noqa: BLE001 - as above: it is what somebody else wrote
+            return None
 
 
 def contracts_of(config: Config, registry: Registry, directory: Callable[[], Directory] | None = None) -> Contracts:
@@ -162,16 +186,20 @@ def read_contract(config: ServiceConfig, content: bytes) -> Contract:
     )
 
 
-def _checks(contract: Contract) -> Mapping[str, Callable[[Any], str | None]]:
-    """By method: what is wrong with an answer's body, or None."""
-    return {
-        method: _check(operation.gives)
-        for method, operation in contract.operations.items()
-        if operation.gives is not None
-    }
+def _checks(contract: Contract) -> tuple[Mapping[str, Check], str]:
+    """By method: what is wrong with an answer's body, or None. And why some methods cannot be checked."""
+    checks, unfit = {}, ""
+    for method, operation in contract.operations.items():
+        if operation.gives is None:
+            continue
+        try:
+            checks[method] = _check(operation.gives)
+        except InvalidSchema as error:
+            unfit = unfit or f"{contract.source}: what {operation.where} gives is no schema: {error}"
+    return checks, unfit
 
 
-def _check(schema: Any) -> Callable[[Any], str | None]:
+def _check(schema: Any) -> Check:
     validator = compile_schema(schema)
 
     def check(body: Any) -> str | None:

@@ -173,6 +173,8 @@ class SharedServices:
             await self.refresh()
         except MakegoodError as error:
             log.warning(names.DIRECTORY_UNREAD, error=str(error), again_in_s=self._look_s)
+        except Exception as error:  # noqa: BLE001 - whatever it was, changes are to be heard of again
+            log.error(names.DIRECTORY_UNREAD, error=repr(error), again_in_s=self._look_s)
 
     def start(self) -> None:
         """Follow the directory from now on."""

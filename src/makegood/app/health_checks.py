@@ -9,10 +9,10 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from makegood.app.contracts import Contracts
+from makegood.app.contracts import FRESH_S, Contracts
 from makegood.app.directory import SharedServices
 from makegood.engine.client import Engine
 from makegood.engine.log import log, names
@@ -84,6 +84,8 @@ class HealthChecks:
                     rest_s = min(rest_s, max(next_ms / 1000, self._interval_s / REST_PART))
             except MakegoodError as error:
                 log.warning(names.HEALTH_UNCHECKED, error=str(error), again_in_s=rest_s)
+            except Exception as error:  # noqa: BLE001 - whatever it was, endpoints are to be checked again
+                log.error(names.HEALTH_UNCHECKED, error=repr(error), again_in_s=rest_s)
             self._changed.clear()
             # All replicas wait for the same moment: a little apart, the first has claimed what is due by then.
             rest_s = max(rest_s, REST_S_MIN) * (1 + JITTER * self._chance() / 2)
@@ -146,9 +148,14 @@ async def following(
 
     async def describe() -> None:
         while True:
-            await changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FRESH_S):
+                    await changed.wait()
             changed.clear()
-            await contracts.follow()
+            try:
+                await contracts.follow()
+            except Exception as error:  # noqa: BLE001 - the next one is not to wait for a restart
+                log.error(names.DESCRIPTION_UNREAD, error=repr(error))
 
     describing = asyncio.get_running_loop().create_task(describe(), name="makegood-descriptions")
     services.on_change += [engine.services_changed, checks.look, changed.set]

@@ -11,7 +11,7 @@ import re
 from makegood.core.attempts import judge
 from makegood.core.inputs import CalledBack
 from makegood.core.judgement import Judgement
-from makegood.core.state import SETTLED, Instance, Key
+from makegood.core.state import SETTLED, Instance, Key, Track
 from makegood.errors import NotFound, Refused
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[0-9]{1,9}\])*)")
@@ -33,7 +33,14 @@ def called_back(j: Judgement, news: CalledBack) -> None:
                 status=j.state.status,
             )
         return
+    if news.reply.outcome != "ok" and not _is_awaited(track, news.attempt):
+        return  # A no ends one attempt, once; that one is over.
     judge(j, instance, track, news.reply, undo=news.undo, strict=False)
+
+
+def _is_awaited(track: Track, attempt: int | None) -> bool:
+    """Whether that attempt is the one that is under way."""
+    return (track.open_until is not None or track.ongoing) and attempt in {None, track.attempts}
 
 
 def _key(j: Judgement, name: str) -> Key | None:

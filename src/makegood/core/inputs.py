@@ -60,11 +60,13 @@ class CalledBack:
     Attributes:
         step: Name of the instance.
         reply: `ok` or `rejected`.
+        attempt: Which attempt it speaks of; None: the one that is under way. An `ok` holds whichever it was.
     """
 
     step: str
     undo: bool
     reply: Reply
+    attempt: int | None = None
 
 
 @fact

@@ -46,7 +46,9 @@ def request_of(kind: str, body: dict[str, Any]) -> inputs.Input:
             return inputs.Compensate("parent", parent=True)
         case "callback":
             undo = body.get("undo") is True
-            return inputs.CalledBack(_text(kind, body, "step"), undo, _reply(body))
+            attempt = body.get("attempt")
+            number = attempt if isinstance(attempt, int) and not isinstance(attempt, bool) else None
+            return inputs.CalledBack(_text(kind, body, "step"), undo, _reply(body), number)
         case "signal":
             return inputs.Signal(_text(kind, body, "name"), plain_json(body.get("payload"), LIMITS))
         case _:
@@ -72,11 +74,11 @@ def message_of(news: inputs.Input) -> tuple[str, dict[str, Any]]:
     match news:
         case inputs.Signal(name, payload):
             return "signal", {"name": name, "payload": payload}
-        case inputs.CalledBack(step, undo, reply):
+        case inputs.CalledBack(step, undo, reply, attempt):
             said: dict[str, Any] = {"output": reply.output}
             if reply.outcome != "ok":
                 said = {"error": {"code": reply.code, "message": reply.message, "details": reply.details}}
-            return "callback", {"step": step, "undo": undo, **said}
+            return "callback", {"step": step, "undo": undo, "attempt": attempt, **said}
         case inputs.Resolve():
             body = {"by": news.by, "note": news.note, "step": news.step, "as": news.outcome, "output": news.output}
             return "resolve", body

@@ -1,6 +1,6 @@
 """Where a service that has accepted a call tells what came of it: an address for that call alone.
 
-The address is made from the call's idempotency key and a secret that all servers of a database share, so
+The address is made from the call's idempotency key, the attempt and a secret that all servers of a database share, so
 that any of them knows its own, whichever sent the call, before or after a restart. Nothing is stored.
 """
 
@@ -48,27 +48,30 @@ class Callbacks:
     def __repr__(self) -> str:
         return f"Callbacks(url={self.url!r}, secret='***')"
 
-    def address(self, key: str) -> str:
-        """Where to tell what came of the call with this idempotency key.
+    def address(self, key: str, attempt: int) -> str:
+        """Where to tell what came of this attempt of the call with this idempotency key.
 
         Raises:
             MissingSecret: The secret is not where it should be, or too short to be one.
         """
-        return f"{self.url.rstrip('/')}/v1/callbacks/{quote(key, safe='')}?token={self._token(key)}"
+        place = f"{self.url.rstrip('/')}/v1/callbacks/{quote(key, safe='')}"
+        return f"{place}?attempt={attempt}&token={self._token(key, attempt)}"
 
-    def knows(self, key: str, token: str) -> bool:
+    def knows(self, key: str, attempt: str, token: str) -> bool:
         """Whether that address is one of ours.
 
         Raises:
             MissingSecret: As for `address`.
         """
-        return hmac.compare_digest(self._token(key), token)
+        return hmac.compare_digest(self._token(key, attempt).encode(), token.encode("utf-8", "surrogatepass"))
 
-    def _token(self, key: str) -> str:
+    def _token(self, key: str, attempt: int | str) -> str:
         secret = resolve(self.secret) if self.secret.startswith(("env:", "file:")) else self.secret
         if len(secret) < SECRET_MIN:
             raise MissingSecret(f"callbacks.secret has less than {SECRET_MIN} characters")
-        return hmac.new(secret.encode(), key.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(
+            secret.encode(), f"{attempt} {key}".encode("utf-8", "surrogatepass"), hashlib.sha256
+        ).hexdigest()
 
 
 def called(key: str) -> Called | None:

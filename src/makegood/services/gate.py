@@ -69,6 +69,7 @@ class Gate:
         self._ramp: Ramp | None = None
         self._owed = False
         self._full = False
+        self._queued = False
         self._timer: Timer | None = None
         pool.on_change = self.look_again
 
@@ -107,7 +108,7 @@ class Gate:
         if self._remote and not self.pool.ready(now_s):
             return self._refuse_unwell(now_s)
         if self.taken >= self._places:
-            self._owed = self._full = True
+            self._owed = self._full = self._queued = True
             return Slot.BUSY
         if self._out or self._ramp is not None or self._bucket is not None:
             wait_s = self._wait_s(now_s)
@@ -115,7 +116,7 @@ class Gate:
                 # What comes due goes to those who wait: whoever is new waits behind them.
                 if self._timer is None:
                     self._arm(wait_s)
-                self._owed = True
+                self._owed = self._queued = True
                 return Slot.BUSY
             for each in (self._ramp, self._bucket):
                 if each is not None:
@@ -148,7 +149,7 @@ class Gate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._full = False
+        self._full = self._queued = False
         if self._owed:
             # Before: who is told may ask at once, and be told to wait again.
             self._owed = False
@@ -159,7 +160,8 @@ class Gate:
         if not self._owed:
             return
         now_s = self._ticks_s()
-        if not self._remote or self.pool.ready(now_s):
+        # Who stands in the line of a service that has fallen ill is to hear that this is what is waited for now.
+        if not self._remote or self._queued or self.pool.ready(now_s):
             self.tell()
         else:
             self._arm(self.pool.probe_s - now_s)

@@ -37,6 +37,8 @@ _NO_METHODS = frozenset({"", ".", ".."})
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 """What a label may put into a header and a handshake."""
 _TEXT_MAX = 500
+CONNECT_S = 1.0
+"""So long at least an endpoint may take to be connected to, while there is so much time."""
 _BODY_MAX = LIMITS.payload_bytes
 
 
@@ -66,7 +68,9 @@ class HttpService:
         failures = []
         while (url := visit.go()) is not None:
             endpoint = self._endpoint(url)
-            share_s = deadline.remaining_s / visit.left
+            # Of many endpoints each still gets the time that a connection may take.
+            remaining_s = deadline.remaining_s
+            share_s = max(remaining_s / visit.left, min(remaining_s, CONNECT_S))
             try:
                 response = await self._client.send(
                     endpoint.target, prepared.bytes_for(endpoint), deadline, connect_s=share_s,
@@ -139,7 +143,7 @@ class HttpService:
         """The header with the call's own address."""
         if template is None or not template.callback or self._callbacks is None:
             return ""
-        return f"{HEADER}: {self._callbacks.address(invocation.key)}\r\n"
+        return f"{HEADER}: {self._callbacks.address(invocation.key, invocation.attempt)}\r\n"
 
     def retire(self) -> None:
         """Take no new calls; open ones go on."""

@@ -28,7 +28,7 @@ from makegood.services.discovery.port import Asked, Discovery
 from makegood.services.endpoint import Endpoint
 from makegood.services.gate import Gate, Later, later
 from makegood.services.local import LocalService
-from makegood.services.pool import Pool
+from makegood.services.pool import SOURCES, Pool
 
 _log = logging.getLogger("makegood.services")
 
@@ -155,7 +155,11 @@ class Registry:
         removed.adapter.retire()
         self._by_name.forget(name)
         self._following.forget(name)
+        self._checks.pop(name, None)
         gate = self._gates[name]
+        # Whoever comes back under this name is somewhere else.
+        for source in SOURCES:
+            gate.pool.set(source, ())
         if not gate.taken:
             del self._gates[name]
         # Whoever waits for a place must learn that there is none.

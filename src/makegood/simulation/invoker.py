@@ -26,6 +26,9 @@ class ScriptedInvoker:
         """Whether there is such a service."""
         return service in self._names
 
+    def begin(self) -> None:
+        """There is nothing to look for."""
+
     def offered(self) -> Collection[str] | None:
         """The names of all services."""
         return self._names
