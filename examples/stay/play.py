@@ -14,6 +14,7 @@ import json
 import signal
 import sys
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +159,9 @@ def struck(stage: Stage) -> None:
     """The rooms are killed in the middle of their work."""
     heading("3. The rooms are killed in the middle of their work, and return")
     ends = stage.begin_all("struck")
-    until("the rooms are at work", lambda: any(stage.rooms.lines(each) for each in ends))
+    until("the rooms are at work", lambda: stage.rooms.written(ends) >= GUESTS // 2)
     stage.rooms.kill()
-    done = sum(stage.rooms.lines(each).total() for each in ends)
+    done = stage.rooms.written(ends)
     say(f"rooms: kill -9, with {done} lines in their ledger; what was under way has no answer")
     until("stays wait for the rooms", lambda: stage.waiting("rooms") > 0)
     say(f"{stage.waiting('rooms')} stays wait for the service rooms")
@@ -173,10 +174,10 @@ def struck(stage: Stage) -> None:
 def both(stage: Stage) -> None:
     """Both are killed while guests come."""
     heading("4. Both are killed, and return one after the other")
-    ends = stage.begin_all("both")
     stage.desk.kill()
+    ends = stage.begin_all("both")
     stage.rooms.kill()
-    say("nginx and rooms: kill -9")
+    say("nginx: kill -9; rooms: kill -9 with the guests at the door")
     until("makegood finds both unwell", lambda: stage.unwell("vouchers") and stage.unwell("rooms"))
     stage.rooms.start()
     say("rooms: started again")
@@ -230,6 +231,11 @@ def main() -> int:
         except Broken as promise:
             print(f"  ✗ {promise}", flush=True)
             return 1
+        except (OSError, HTTPException) as error:
+            print(f"  ✗ A process of the play does not answer: {error!r}", flush=True)
+            return 1
+        except KeyboardInterrupt:
+            return 130
         finally:
             stage.close()
     print("\nAll as promised.")

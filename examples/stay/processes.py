@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Rooms(Process):
 
     def start(self) -> None:
         """Return when it listens."""
-        command = [sys.executable, str(ROOMS), "--port", str(self.port), "--database", "rooms.db", "--delay-ms", "20"]
+        command = [sys.executable, str(ROOMS), "--port", str(self.port), "--database", "rooms.db", "--delay-ms", "40"]
         process = self.spawn(command, stdout=subprocess.PIPE, env=environment())
         assert process.stdout is not None
         said = process.stdout.readline()
@@ -111,6 +111,10 @@ class Rooms(Process):
         """How often which step of an execution did what."""
         rows = self._rows("SELECT effect, what FROM ledger WHERE effect LIKE ? || ':%'", execution)
         return Counter((effect.split(":")[1], what) for effect, what in rows)
+
+    def written(self, executions: Iterable[str]) -> int:
+        """How many lines these executions have."""
+        return sum(self.lines(each).total() for each in executions)
 
     def room(self, execution: str) -> int | None:
         """The number of the room that is the guest's; guests are called as their executions."""

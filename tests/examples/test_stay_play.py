@@ -18,7 +18,7 @@ def test_the_play_of_the_stay_keeps_its_promises(tmp_path: Path) -> None:
     installed_nginx()
 
     done = subprocess.run(
-        PLAY, capture_output=True, text=True, timeout=280, cwd=tmp_path, check=False,
+        PLAY, capture_output=True, text=True, timeout=240, cwd=tmp_path, check=False,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
 
