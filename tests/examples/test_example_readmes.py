@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from example_services import EXAMPLES, ExampleServices
+from stay_services import STAY, stay_services
 
 pytestmark = pytest.mark.slow
 
@@ -43,12 +44,28 @@ def _foretold(line: str, text: str) -> int:
 def checkout(services: ExampleServices, tmp_path: Path) -> Path:
     """A folder with the examples, whose configuration leads to the services that run."""
     shutil.copytree(EXAMPLES, tmp_path / "examples")
-    configuration = tmp_path / "examples" / "makegood.toml"
-    configuration.write_text(configuration.read_text().replace("http://127.0.0.1:9000", services.address))
+    _lead(tmp_path / "examples" / "makegood.toml", {"http://127.0.0.1:9000": services.address})
     return tmp_path
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda readme: readme.parent.name)
+def _lead(configuration: Path, addresses: dict[str, str]) -> None:
+    text = configuration.read_text()
+    for written, real in addresses.items():
+        text = text.replace(written, real)
+    configuration.write_text(text)
+
+
+def test_the_commands_of_the_stay_end_as_its_readme_says(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with stay_services(tmp_path_factory.mktemp("services")) as addresses:
+        _lead(checkout / "examples" / "stay" / "makegood.toml", addresses)
+        test_the_commands_of_a_readme_end_as_it_says(STAY / "README.md", checkout)
+
+
+@pytest.mark.parametrize(
+    "readme", [each for each in READMES if each.parent != STAY], ids=lambda readme: readme.parent.name
+)
 def test_the_commands_of_a_readme_end_as_it_says(readme: Path, checkout: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent / "src")}
     assert len(commands(readme)) >= 4
