@@ -29,6 +29,10 @@ class ScriptedInvoker:
     def begin(self) -> None:
         """There is nothing to look for."""
 
+    def names(self) -> Collection[str]:
+        """All services."""
+        return self._names
+
     def offered(self) -> Collection[str] | None:
         """The names of all services."""
         return self._names
