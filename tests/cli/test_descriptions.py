@@ -159,3 +159,16 @@ def test_methods_that_are_ordinary_requests_are_found_by_verb_and_path(cli: Cli,
     assert (good.code, good.out) == (0, "")
     assert bad.code == 2
     assert "hotels.cancel, which is sent as PATCH /rooms/{input.room}, and hotels.json describes no" in bad.out
+
+
+@pytest.mark.parametrize("schema", [{"type": "file"}, {"pattern": "("}, {"$ref": "#/nowhere"}, {"required": "id"}, 7])
+def test_a_schema_that_is_none_stops_nothing(cli: Cli, folder: Path, service: RecordingService, schema: Any) -> None:
+    paths = {"/reserve": {"post": {"responses": {"200": body(schema)}}}, "/cancel": {"post": {}}}
+    (folder / "hotels.json").write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
+    configured(folder, service.url, "hotels.json", "validate = true")
+    service.answers["reserve"] = Answer(200, {"price": 7})
+
+    ran = cli("run", "good.yaml", "--input", "{}")
+
+    assert (ran.code, ran.out.strip()) == (0, "7")
+    assert "Traceback" not in ran.err

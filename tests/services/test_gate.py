@@ -338,3 +338,15 @@ def test_whatever_happens_nobody_waits_for_ever(happenings: list[tuple[str, int]
 
     assert (at.want, at.registry.in_flight("svc")) == (0, 0)
     assert [each.in_flight for each in at.pool.standing()] == [0]
+
+
+def test_who_stands_in_the_line_of_a_rate_hears_that_the_service_has_fallen_ill() -> None:
+    at = world(rate=1.0)
+    at.want = 5
+    at.ask()
+    at.run(2)
+    at.end()
+    at.pool.heard(URL, False, "refused", 1)
+
+    assert at.told[-1] is Slot.UNWELL
+    assert at.want > 0

@@ -14,6 +14,7 @@ from service_calls import invocation, send
 from makegood.errors import ConfigurationError, NotFound
 from makegood.ports import Invoker, Slot
 from makegood.services import Registry, ServiceConfig
+from makegood.services.endpoint import Endpoint
 from makegood.services.registry import Adapter
 
 pytestmark = pytest.mark.anyio
@@ -210,3 +211,17 @@ def test_importing_services_loads_no_http() -> None:
 
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True)
     assert ended.stdout == "False\n"
+
+
+def test_a_service_that_comes_back_under_its_name_is_not_where_it_was() -> None:
+    registry = Registry()
+    registry.register("svc", "http://a:1")
+    registry.pool("svc").set("instances", [Endpoint("http://b:1", {})])
+    assert registry.reserve("svc") is Slot.GRANTED
+
+    registry.unregister("svc")
+    registry.register("svc", "http://c:1")
+
+    assert [each.url for each in registry.pool("svc").standing()] == ["http://c:1"]
+    registry.release("svc")
+    assert registry.in_flight("svc") == 0

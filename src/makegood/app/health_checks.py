@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -101,19 +101,23 @@ class HealthChecks:
         Raises:
             StorageError: The directory cannot be used.
         """
-        asked = self._asked()
-        if not asked:
-            return None
-        claimed = await self._directory().claim_checks(asked, self._node)
-        if claimed.due:
-            room = asyncio.Semaphore(AT_ONCE)
-            found = await asyncio.gather(*(self._check(each, room) for each in claimed.due))
-            news = [each for each in found if each is not None]
-            await self._directory().put_health(news)
-            before = {(each.service, each.url): each for each in claimed.due}
-            if any(each.well != before[each.service, each.url].well for each in news):
-                await self._services.refresh()
-        return claimed.next_ms
+        asked, due_ms = self._asked(), []
+        # Few at a time: what was claimed is checked and told at once, before its next turn comes.
+        for begin in range(0, len(asked), AT_ONCE):
+            claimed = await self._directory().claim_checks(asked[begin : begin + AT_ONCE], self._node)
+            if claimed.next_ms is not None:
+                due_ms.append(claimed.next_ms)
+            if claimed.due:
+                await self._check_all(claimed.due)
+        return min(due_ms, default=None)
+
+    async def _check_all(self, due: Sequence[EndpointHealth]) -> None:
+        found = await asyncio.gather(*(self._check(each) for each in due))
+        news = [each for each in found if each is not None]
+        await self._directory().put_health(news)
+        before = {(each.service, each.url): each for each in due}
+        if any(each.well != before[each.service, each.url].well for each in news):
+            await self._services.refresh()
 
     def _asked(self) -> list[Check]:
         asked = []
@@ -126,15 +130,14 @@ class HealthChecks:
                 asked.append(Check(service=name, url=endpoint.url, again_ms=again_ms))
         return asked
 
-    async def _check(self, before: EndpointHealth, room: asyncio.Semaphore) -> EndpointHealth | None:
-        async with room:
-            try:
-                # What takes as long as it may is heard before the next turn.
-                most_ms = round(self._interval_s * 1000 * TURN_PART)
-                why = await self._registry.look(before.service, before.url, most_ms)
-                config = self._registry.config(before.service)
-            except NotFound:
-                return None
+    async def _check(self, before: EndpointHealth) -> EndpointHealth | None:
+        try:
+            # What takes as long as it may is heard before the next turn.
+            most_ms = round(self._interval_s * 1000 * TURN_PART)
+            why = await self._registry.look(before.service, before.url, most_ms)
+            config = self._registry.config(before.service)
+        except NotFound:
+            return None
         return judged(before, why, healthy_after=config.healthy_after, unhealthy_after=config.unhealthy_after)
 
 

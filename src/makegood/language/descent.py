@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from makegood.errors import nearest
+from makegood.language.schema_mistakes import TYPES
 
 _REFERENCES_MAX = 32
+_TYPES = frozenset(TYPES)
 _CHOICES = ("anyOf", "oneOf", "not", "if", "dependentSchemas", "$dynamicRef")
 
 
@@ -125,7 +127,9 @@ def kinds(parts: Sequence[dict[str, Any]]) -> frozenset[str] | None:
         given = part.get("type")
         if given is None:
             continue
-        these = frozenset([given] if isinstance(given, str) else given)
+        these = frozenset([given] if isinstance(given, str) else map(str, given) if isinstance(given, list) else ())
+        if not these or not these <= _TYPES:
+            return None  # Whatever that means.
         allowed = these if allowed is None else frozenset(each for each in allowed if each in these)
     if allowed is not None and "number" in allowed:
         allowed |= {"integer"}

@@ -45,7 +45,7 @@ class Member:
 
     Attributes:
         gone: Nobody names it any more.
-        healthy: What its health check said last, at `heard_ms`; `reason` if it is not.
+        healthy: What its health check said last; `reason` if it is not.
         in_flight: Calls there now, reserved ones included.
         since_ms: Since when it is as well or unwell as it is now.
         took_s: The latest calls.
@@ -54,7 +54,7 @@ class Member:
     """
 
     __slots__ = (
-        "circuit", "endpoint", "gone", "healthy", "heard_ms", "in_flight", "reason", "since_ms", "took_s", "turn", "why"
+        "circuit", "endpoint", "gone", "healthy", "in_flight", "reason", "since_ms", "took_s", "turn", "why"
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, policy: Policy, now_ms: int, turn: int) -> None:
@@ -62,7 +62,6 @@ class Member:
         self.circuit = Circuit(policy)
         self.gone = False
         self.healthy = True
-        self.heard_ms = -1
         self.in_flight = 0
         self.reason = ""
         self.since_ms = now_ms

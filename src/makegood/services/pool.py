@@ -125,7 +125,7 @@ class Pool:
         self._changed()
 
     def heard(self, url: str, well: bool, reason: str, at_ms: int) -> None:
-        """A health check's verdict, made here or by another replica. One of an unknown endpoint, or an old one, is not.
+        """A health check's verdict, made here or by another replica. The last one told holds, whatever clocks say.
 
         Args:
             url: The endpoint's.
@@ -133,9 +133,8 @@ class Pool:
             at_ms: When it was found, by the wall clock.
         """
         member = self._members.get(url)
-        if member is None or at_ms < member.heard_ms:
+        if member is None:
             return
-        member.heard_ms = at_ms
         member.reason = "" if well else reason[:_REASON_MAX]
         if member.healthy == well:
             return
