@@ -278,6 +278,33 @@ async def test_a_request_reaches_a_parked_parent_that_would_park_again_at_once(d
         assert {each.standing.status for each in await engine.list()} == {"compensated"}
 
 
+async def test_what_is_left_over_rests_until_the_engine_is_told_to_go_on() -> None:
+    service, store = Counting(), MemoryStore()
+    async with engine_with(service, store, drain_seconds=0.0) as engine:
+        await engine.start(one("s.wait"), 1, id="x")
+        await service.called.wait()
+    service.gate.set()
+    called = len(service.calls)
+    async with engine_with(service, MemoryStore(after=store)) as engine:
+        assert await still(lambda: not engine._runner.live and len(service.calls) == called)
+
+        await engine.resume()
+        assert await engine.result("x") == 1
+
+
+async def test_the_row_says_that_there_is_no_way_back_while_it_goes_on() -> None:
+    service, store = Counting(), MemoryStore()
+    steps = (mg.call("pay", "s.do", input=1, pivot=True), mg.call("last", "s.wait", input=2, retriable=True))
+    async with engine_with(service, store) as engine:
+        await engine.start(mg.workflow("w", *steps), id="x")
+        await service.called.wait()
+        stored = await store.find("x")
+        assert stored is not None
+        assert (stored.standing.status, stored.standing.pivoted) == ("running", True)
+        service.gate.set()
+        await engine.result("x")
+
+
 # --- room and places -----------------------------------------------------------------------------
 
 

@@ -222,16 +222,20 @@ async def test_a_batch_of_an_earlier_epoch_that_comes_late_writes_nothing(store:
 async def test_a_process_that_stops_in_the_middle_of_a_transaction_keeps_no_lock(
     store: PostgresStore, dsn: str
 ) -> None:
+    freed = False
     await store.append([first("a")])
 
     async def stops(ask: Any) -> None:
+        nonlocal freed
         await ask("SELECT 1 FROM makegood.execution WHERE id = 'a' FOR UPDATE")
         async with session(dsn) as other, asyncio.timeout(10):
             await other.execute("SELECT 1 FROM makegood.execution WHERE id = 'a' FOR UPDATE")
+            freed = True
         await ask("UPDATE makegood.execution SET version = 2 WHERE id = 'a'")
 
     with pytest.raises((Lost, StorageError)):
         await store._begin.together(stops, 50)
+    assert freed
     found = await store.find("a")
     assert found is not None
     assert found.start.version == 1
