@@ -135,6 +135,10 @@ PANELS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
+                title="Executions that became rows", unit="none", doc="Waiting costs no memory: what for.",
+                asks=(("{{awaits}}", "sum by (awaits) (increase(makegood_executions_parked_total{OF}[5m]))"),),
+            ),
+            Panel(
                 title="How late what is due is", unit="s",
                 doc="Above a few seconds: no replica has room, or the services.",
                 asks=(

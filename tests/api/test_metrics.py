@@ -230,6 +230,19 @@ async def test_who_kills_engines_is_a_suspect_and_then_in_quarantine() -> None:
     assert moved["makegood_executions_suspended_total", "quarantine"] == 1
 
 
+async def test_what_became_a_row_and_what_for() -> None:
+    waits = mg.workflow("w", {"id": "a", "wait": "1h"})
+    awaits = mg.workflow("s", {"id": "a", "signal": "go"})
+    async with watched(MemoryStore()) as one:
+        before = await one.read()
+        # A signal that is awaited for as long as the execution may take is a matter of time, too.
+        for definition in (waits, awaits):
+            await one.engine.start(definition, 1, id=definition.name)
+        key = ("makegood_executions_parked_total", "time")
+        while (await one.moved(before)).get(key) != 2:
+            await asyncio.sleep(0)
+
+
 async def test_what_is_due_and_nobody_takes_in() -> None:
     store = MemoryStore()
     async with watched(store, only=()) as one:

@@ -69,6 +69,7 @@ class Measures(Telemetry, Collector):
         self._started = Tally(metrics.STARTED)
         self._ended = Tally(metrics.ENDED)
         self._suspended = Tally(metrics.SUSPENDED)
+        self._parked = Tally(metrics.PARKED)
         self._quarantined = Tally(metrics.QUARANTINED)
         self._resumed = Tally(metrics.RESUMED, [("rest",), ("crash",)])
         self._suspects = Tally(metrics.SUSPECTS)
@@ -122,6 +123,10 @@ class Measures(Telemetry, Collector):
 
     def _calls_of(self, service: str) -> _Calls:
         return self._calls.setdefault(self._service(service), _Calls())
+
+    def parked(self, awaits: str) -> None:
+        """See `Telemetry`."""
+        self._parked.add((awaits,))
 
     def committed(self, appends: int, seconds: float) -> None:
         """See `Telemetry`."""
@@ -262,7 +267,7 @@ class Measures(Telemetry, Collector):
 
     def _tallies(self) -> tuple[Tally, ...]:
         return (
-            self._started, self._ended, self._suspended, self._quarantined, self._resumed, self._suspects,
+            self._started, self._ended, self._suspended, self._quarantined, self._parked, self._resumed, self._suspects,
             self._fenced, self._lease_losses, self._takeovers, self._logged, self._requests,
         )  # fmt: skip
 

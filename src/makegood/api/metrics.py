@@ -58,6 +58,11 @@ QUARANTINED = Metric(
     name="makegood_executions_quarantined_total", kind="counter",
     doc="Executions suspended because engines died while they advanced them, or because a child is lost.",
 )  # fmt: skip
+PARKED = Metric(
+    name="makegood_executions_parked_total", kind="counter", labels=("awaits",),
+    doc="Executions that left memory to be rows until a `service` is well, a `time` comes, or there is `news`: "
+    "a signal, a child's end.",
+)  # fmt: skip
 RESUMED = Metric(
     name="makegood_executions_resumed_total", kind="counter", labels=("after",),
     doc="Executions taken into memory: after `rest` (parked, or left in order), or taken over after a `crash`.",
@@ -139,7 +144,7 @@ HTTP_SECONDS = Metric(
 HTTP_IN_FLIGHT = Metric(name="makegood_http_in_flight", kind="gauge", doc="Requests under way.")
 
 METRICS: tuple[Metric, ...] = (
-    EXECUTIONS, STARTED, ENDED, SUSPENDED, QUARANTINED, RESUMED, SUSPECTS, IN_MEMORY, ROOM,
+    EXECUTIONS, STARTED, ENDED, SUSPENDED, QUARANTINED, PARKED, RESUMED, SUSPECTS, IN_MEMORY, ROOM,
     CALLS, CALL_SECONDS, PLACES, ENDPOINTS, CIRCUITS,
     COMMIT_SECONDS, COMMIT_RECORDS, QUEUED, FENCED, LEASE_LOSSES, TAKEOVERS,
     DUE_LAG, DUE_LATE, INBOX, INBOX_LAG, LOG_EVENTS,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from makegood.core.events import Record
 from makegood.core.outcome import Reply
-from makegood.core.state import State
+from makegood.core.state import MOVING, State
 from makegood.engine.log import log, names
 from makegood.engine.tracing import unsampled
 from makegood.errors import Fenced
@@ -34,6 +34,9 @@ class Telemetry:
 
     def started(self, workflow: str) -> None:
         """A new execution of that workflow is durable."""
+
+    def parked(self, awaits: str) -> None:
+        """An execution has left memory, and is a row until what it awaits: `service`, `time` or `news`."""
 
     def recorded(self, state: State, record: Record) -> None:
         """A record of an execution in memory is durable.
@@ -88,6 +91,11 @@ class Several(Telemetry):
         """See `Telemetry`."""
         for each in self._several:
             each.call_ended(invocation, reply, seconds)
+
+    def parked(self, awaits: str) -> None:
+        """See `Telemetry`."""
+        for each in self._several:
+            each.parked(awaits)
 
     def committed(self, appends: int, seconds: float) -> None:
         """See `Telemetry`."""
@@ -146,8 +154,11 @@ class WatchedJournal:
         for append, result in zip(batch, results, strict=True):
             if result is not None:
                 fenced += isinstance(result, Fenced)
-            elif append.start is not None:
+                continue
+            if append.start is not None:
                 self._telemetry.started(append.start.workflow)
+            if append.standing is not None and append.standing.parked and append.standing.status in MOVING:
+                self._telemetry.parked("service" if append.waits else "time" if append.standing.wake_at_ms else "news")
         if fenced:
             self._telemetry.fenced(fenced)
 
