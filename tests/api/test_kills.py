@@ -19,11 +19,11 @@ from scenario_plays import Several
 from served_replicas import Desk
 from tests.postgres_cluster import database
 
-KILLS = int(os.environ.get("KILLS", "300"))
+KILLS = int(os.environ.get("KILLS", "200"))
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(300 + 2 * KILLS)]
 
 SEED = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000))
-ALONE = KILLS // 6
+ALONE = KILLS // 4
 """Of a server that has no other beside it."""
 CALLS_BETWEEN = 150
 """At most, of all replicas together, from one that was started to its end: more than what a kill interrupts."""

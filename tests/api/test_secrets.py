@@ -195,9 +195,9 @@ def called_back(served: Served, heard: list[tuple[str, dict[str, str], bytes]]) 
     """The token of the call that waits for one, and what a wrong and a right one are answered."""
     address = next(headers["Makegood-Callback"] for path, headers, _ in heard if path.endswith("/later"))
     target = address.removeprefix("http://127.0.0.1:1")
-    where, token = target.split("?token=")
+    where, token = target.split("&token=")
     told = {
-        "callback, wrong": served.ask("POST", f"{where}?token={token[:-1]}", {"output": 1}),
+        "callback, wrong": served.ask("POST", f"{where}&token={token[:-1]}", {"output": 1}),
         "callback": served.ask("POST", target, {"output": 1}),
         "callback, again": served.ask("POST", target, {"output": 2}),
     }

@@ -135,6 +135,8 @@ def test_an_interrupt_ends_the_wait_and_leaves_the_execution_to_be_resumed(tmp_p
         assert service.called.wait(25)
         os.kill(os.getpid(), signal.SIGINT)
 
+    # Whoever runs the tests may have interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt).start()
 
     def interrupted(engine: mg.Engine) -> None:
@@ -145,6 +147,7 @@ def test_an_interrupt_ends_the_wait_and_leaves_the_execution_to_be_resumed(tmp_p
     with engine_with(service, tmp_path / "w.db") as engine:
         with pytest.raises(KeyboardInterrupt):
             interrupted(engine)
+        signal.signal(signal.SIGINT, before)
         assert engine.run_sync(one(), 2) == 2
     assert loops() == []
     gc.collect()

@@ -60,6 +60,11 @@ class Calls:
 
     async def _call(self, execution: Live, send: Send, invocation: Invocation) -> None:
         try:
+            if not self._tenure.holds():
+                # The process was stopped between the decision and this moment.
+                execution.sending -= 1
+                self._kept.append((execution, send))
+                return
             reply = await self._invoker.invoke(invocation)
         finally:
             self.under_way.discard(asyncio.current_task())

@@ -8,6 +8,7 @@ database itself once another worker has declared this one dead. Strangers keep o
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from makegood.engine.log import log, names
@@ -49,7 +50,7 @@ class Tenure:
         self._on_workers = on_workers
         self._task: asyncio.Task[None] | None = None
         self.on_proven: list[Callable[[], None]] = []
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         # A worker that just came, perhaps with others after the database did, gives them one lease to show up.
         self._proven_s = now_s
         self._bury_from_s = now_s + self._lease_s
@@ -61,8 +62,9 @@ class Tenure:
             self._task = asyncio.get_running_loop().create_task(self._renew_forever(), name="makegood-lease")
 
     def holds(self) -> bool:
-        """Whether nobody can have declared this worker dead yet."""
-        return not self._leases.shared or asyncio.get_running_loop().time() < self._proven_s + self._lease_s
+        """Whether nobody can have declared this worker dead yet. Asks the clock itself: a loop's time may be of before
+        the process was stopped."""
+        return not self._leases.shared or time.monotonic() < self._proven_s + self._lease_s
 
     def halt(self) -> None:
         """Renew no more."""
@@ -93,7 +95,7 @@ class Tenure:
 
     async def _renew(self) -> None:
         # From before it is asked: by the time of the answer part of the lease is over.
-        asked_s = asyncio.get_running_loop().time()
+        asked_s = time.monotonic()
         held = self.holds()
         if not held:
             # This worker was cut off itself; the others may have been too, and get a lease's time to come back.

@@ -70,7 +70,7 @@ class HttpService:
             endpoint = self._endpoint(url)
             # Of many endpoints each still gets the time that a connection may take.
             remaining_s = deadline.remaining_s
-            share_s = max(remaining_s / visit.left, min(remaining_s, CONNECT_S))
+            share_s = max(remaining_s / visit.left, min(remaining_s / 2, CONNECT_S))
             try:
                 response = await self._client.send(
                     endpoint.target, prepared.bytes_for(endpoint), deadline, connect_s=share_s,
