@@ -74,7 +74,7 @@ class Door:
         with self._server.traffic.request():
             passing = scope[_HERE] = _Passing(Head(dict(scope["headers"])))
             try:
-                if scope["path"].startswith(PREFIX):
+                if scope["method"] == "POST" and scope["path"].startswith(PREFIX):
                     given = read_query(scope["query_string"])
                     passing.who = service_behind(self._server.callbacks, scope["path"], given)
                 elif self._server.tokens is not None and scope["path"] not in PUBLIC:
