@@ -28,7 +28,7 @@ from makegood.core.events import Record
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.minutes, pytest.mark.timeout(290)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-KILLS = int(os.environ.get("MAKEGOOD_KILLS", "50"))
+KILLS = int(os.environ.get("MAKEGOOD_KILLS", "100"))
 DELAY_MS = 60
 TIMEOUT_S = 1.5
 """Before it undoes a lost call, the engine waits for the deadline which that call carried: a short one, here."""

@@ -18,7 +18,7 @@ from served import has_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-COUNT = 60
+COUNT = 100
 """Executions."""
 
 
@@ -31,12 +31,12 @@ def dsn() -> Iterator[str]:
 async def test_killed_replicas_lose_no_execution_and_repeat_no_recorded_step(dsn: str) -> None:
     chance = random.Random(7)
     async with Judge() as judge, starter(dsn) as engine:
-        judge.delay_s = 0.1
+        judge.delay_s = 0.25
         replicas = [await Replica(dsn, judge.url).ready() for _ in range(3)]
         try:
             ids = await started(engine, COUNT)
             for _ in range(4):
-                await judge.until_calls(min(len(judge.calls) + 40, COUNT * STEPS))
+                await judge.until_calls(min(len(judge.calls) + 60, COUNT * STEPS))
                 victim = replicas.pop(chance.randrange(len(replicas)))
                 victim.send(signal.SIGKILL)
                 await victim.gone()

@@ -31,7 +31,7 @@ from makegood.participant.rule import Asked, Step, Work, delivered
 from makegood.participant.upkeep import created
 
 STEPS = ("hotel", "ship[0]")
-EXAMPLES = int(os.environ.get("MAKEGOOD_SCHEDULES", "15"))
+EXAMPLES = int(os.environ.get("MAKEGOOD_SCHEDULES", "25"))
 OUTCOMES = ("done", "rejected", "broken", "ongoing")
 
 
