@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 import yaml
 from calling import CALLS, SIGNAL, Api
 
+from makegood.api import door
+from makegood.services import documents
 from recording_service import Answer, RecordingService
 
 pytestmark = pytest.mark.anyio
@@ -275,6 +278,20 @@ async def test_what_a_service_described_before_holds_while_it_is_away(api: Api) 
 
     assert (refused.status, refused.json["problems"][0]["code"]) == (422, "unknown_method")
     assert "cannot be fetched" in (await api.call("GET", "/v1/services/cars")).json["openapi_fault"]
+
+
+async def test_a_description_that_never_comes_is_a_warning_in_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert documents.FETCH_MS / 1000 < door.ANSWER_S
+    monkeypatch.setattr(documents, "FETCH_MS", 200)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        made = await api.call("PUT", "/v1/services/cars", {"url": url, "openapi": f"{url}/o.json", "validate": True})
+        steps = [{"id": "a", "call": "cars.reserve", "read_only": True}]
+        put = await api.call("PUT", "/v1/workflows/w1", {"steps": steps})
+
+    assert (made.status, put.status) == (201, 201)
+    assert "cannot be fetched" in made.json["openapi_fault"]
+    assert [each["code"] for each in put.json["warnings"]] == ["description_unread"]
 
 
 async def test_no_file_of_the_server_is_read_for_a_client(api: Api) -> None:

@@ -18,7 +18,8 @@ from makegood.services.http_client import Client, Lost, NotSent, Unreadable
 from makegood.services.tls import Trust
 
 BYTES_MAX = 8 * 1024 * 1024
-FETCH_MS = 10_000
+FETCH_MS = 5_000
+"""Less than the time in which whoever registers a definition is answered."""
 
 
 class NoDocument(Exception):
